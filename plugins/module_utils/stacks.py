@@ -1,0 +1,70 @@
+# Copyright (c) 2026 the labctl authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Internal to labctl.stacks: the stacks there are, their groups, and what their hosts need.
+
+One table, read by the lab model (which words are valid), by the providers (what an image carries) and by the
+command (what to fetch while hosts boot).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A playbook that composes roles.
+
+    ``groups`` maps each inventory group the playbook reads to a line that says what its hosts do. ``packages``
+    are Debian packages that an image carries, so that they come from outside once per lab and not once per host.
+    ``artifacts`` are catalogue names; ``needs`` are stacks that must be there first.
+    """
+
+    name: str
+    summary: str
+    groups: dict[str, str]
+    packages: tuple[str, ...] = ()
+    artifacts: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+
+
+STACKS: dict[str, Stack] = {
+    stack.name: stack
+    for stack in (
+        Stack(
+            name="hadoop",
+            summary="HDFS and YARN, with the MapReduce history server",
+            groups={
+                "hdfs_namenode": "runs the HDFS NameNode; one host",
+                "hdfs_datanode": "runs an HDFS DataNode and stores blocks",
+                "yarn_resourcemanager": "runs the YARN ResourceManager; one host",
+                "yarn_nodemanager": "runs a YARN NodeManager, and with it the containers of jobs",
+                "mapred_historyserver": "runs the MapReduce JobHistory server; one host",
+                "hadoop_client": "has the hdfs, yarn, mapred and hadoop commands and their configuration, no daemon",
+            },
+            packages=("default-jre-headless",),
+            artifacts=("hadoop",),
+        ),
+    )
+}
+
+
+def known_groups() -> dict[str, str]:
+    """Every group some stack reads, with the name of that stack."""
+    return {group: stack.name for stack in STACKS.values() for group in stack.groups}
+
+
+def in_order(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The named stacks and all they need, each after what it needs, without repeats. KeyError for an unknown name."""
+    ordered: list[str] = []
+
+    def visit(name: str) -> None:
+        if name in ordered:
+            return
+        for needed in STACKS[name].needs:
+            visit(needed)
+        ordered.append(name)
+
+    for name in names:
+        visit(name)
+    return tuple(ordered)
