@@ -1,0 +1,100 @@
+# Copyright (c) 2026 the labctl authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Internal to labctl.stacks: the action base of the bulk modules.
+
+It runs the module of the same name once and keeps the sha256 of the manifest that the module left on the host in the
+lab folder, so that a host does not vouch for itself. The same under ``labctl`` and plain ``ansible-playbook``.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.labctl.stacks.plugins.module_utils.errors import LabError
+from ansible_collections.labctl.stacks.plugins.module_utils.paths import chown_to_caller
+
+
+class BulkAction(ActionBase):  # type: ignore[misc]
+    """A bulk module's action: ``prepare`` its options on the controller, run it, keep its manifest's digest.
+
+    A subclass names its module by ``MODULE`` and may override :meth:`prepare`, which gets a copy of the task's
+    options and the task's variables, and returns the module's options; a LabError from it fails the task.
+    """
+
+    MODULE = ""
+    TRANSFERS_FILES = False
+
+    def prepare(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Turn the task's options into the module's."""
+        return args
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the module once; the result is the module's own."""
+        variables = task_vars or {}
+        result: dict[str, Any] = super().run(tmp, variables)
+        try:
+            args = self.prepare(dict(self._task.args), variables)
+        except LabError as exc:
+            raise AnsibleActionFail("\n".join(filter(None, [exc.report, exc.hint and f"hint: {exc.hint}"]))) from exc
+        answer = self._execute_module(module_name=f"labctl.stacks.{self.MODULE}", module_args=args, task_vars=variables)
+        result.update(answer)
+        self.keep_digest(result, variables)
+        return result
+
+    def keep_digest(self, result: dict[str, Any], task_vars: dict[str, Any]) -> None:
+        """Store ``result["manifest"]["sha256"]`` in the lab folder, also when the module failed half-way.
+
+        Nothing happens in check mode or outside a lab (no ``labctl_lab_dir``).
+        """
+        manifest = result.get("manifest")
+        lab_dir = self._templar.template(task_vars.get("labctl_lab_dir", ""))
+        if self._task.check_mode or not lab_dir or not isinstance(manifest, dict):
+            return
+        host = str(self._task.delegate_to or task_vars["inventory_hostname"])
+        path = digest_path(Path(str(lab_dir)), host, str(manifest["role"]))
+        store_digest(path, str(manifest.get("sha256") or ""))
+
+
+def digest_path(lab_dir: Path, host: str, role: str) -> Path:
+    """Where the lab folder keeps the sha256 of a role's manifest on a host. Both names become one path part each."""
+    parts = [part.replace("/", "_").lstrip(".") or "_" for part in (host, role)]
+    return lab_dir / "manifests" / parts[0] / f"{parts[1]}.sha256"
+
+
+def store_digest(path: Path, sha256: str) -> None:
+    """Write (0600, atomic, folders 0700, the calling user's) or, for an empty digest, remove a manifest's digest."""
+    if not sha256:
+        with suppress(FileNotFoundError):
+            path.unlink()
+        for folder in (path.parent, path.parent.parent):
+            with suppress(OSError):
+                folder.rmdir()
+        return
+    content = f"{sha256}\n"
+    with suppress(FileNotFoundError):
+        if path.read_text() == content:
+            return
+    _make_private(path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=".", dir=str(path.parent))
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    chown_to_caller(Path(name))
+    Path(name).replace(path)
+
+
+def _make_private(folder: Path) -> None:
+    if folder.exists():
+        return
+    _make_private(folder.parent)
+    # Another fork may make it at the same moment.
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+        chown_to_caller(folder)
