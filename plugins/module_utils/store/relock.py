@@ -1,0 +1,114 @@
+# Copyright (c) 2026 the labctl authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Internal to labctl.stacks: writes the jar lock of a catalogue entry anew, for whoever maintains the catalogue.
+
+    python -m ansible_collections.labctl.stacks.plugins.module_utils.store.relock hadoop [VERSION]
+
+The roots are resolved by ``mvn`` with all they depend on at run time, exclusions apply, and the result is refused
+when a class of one jar is defined differently by another: which of them ``lib/*`` would load is chance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import sys
+import tempfile
+import zipfile
+from collections import defaultdict
+from pathlib import Path
+
+from ..errors import LabError, PreflightError
+from .catalogue import FOLDER, Jar, MavenSource, catalogue
+from .maven import copy_jars, pom
+from .tree import sha256_file
+
+HEADER = """\
+# Every jar of {name} {version}: sha256, group:artifact:version[:classifier], bytes. Written by relock; do not edit.
+"""
+
+
+def resolve(source: MavenSource, work: Path) -> dict[str, tuple[Jar, Path]]:
+    """Coordinate to jar (with digest and size) and file, for the roots' closure and the single jars."""
+    found: dict[str, tuple[Jar, Path]] = {}
+    for label, roots, alone in (("closure", source.roots, False), ("single", source.single, True)):
+        if not roots:
+            continue
+        folder = work / label
+        folder.mkdir()
+        wanted = [_root(root) for root in roots]
+        out = copy_jars(pom(wanted, alone=alone), source.plugin, folder, layout=True)
+        for path in sorted(out.rglob("*.jar")):
+            jar = _jar(path, out)
+            names = (f"{jar.group}:{jar.artifact}", f"{jar.group}:{jar.artifact}:{jar.classifier}")
+            if not any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in source.exclude):
+                found[jar.coordinate] = (jar, path)
+    return found
+
+
+def _root(coordinate: str) -> Jar:
+    group, artifact, version = coordinate.split(":", 2)
+    return Jar(group, artifact, version, "", "", 0)
+
+
+def _jar(path: Path, root: Path) -> Jar:
+    *group, artifact, version, filename = path.relative_to(root).parts
+    classifier = filename.removesuffix(".jar").removeprefix(f"{artifact}-{version}").removeprefix("-")
+    return Jar(".".join(group), artifact, version, classifier, sha256_file(path), path.stat().st_size)
+
+
+def clashes(jars: list[tuple[Jar, Path]]) -> dict[tuple[str, ...], int]:
+    """Sets of jars that define the same class with different bytes, with how many such classes they have."""
+    where: dict[str, dict[str, int]] = defaultdict(dict)
+    for jar, path in jars:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                # module-info and package-info are not loaded by name; META-INF/versions belongs to its own jar.
+                if (
+                    info.filename.endswith(".class")
+                    and not info.filename.startswith("META-INF/")
+                    and "-info." not in info.filename
+                ):
+                    where[info.filename][jar.coordinate] = info.CRC
+    found: dict[tuple[str, ...], int] = defaultdict(int)
+    for owners in where.values():
+        if len(set(owners.values())) > 1:
+            found[tuple(sorted(owners))] += 1
+    return found
+
+
+def relock(name: str, version: str | None = None, folder: Path = FOLDER) -> Path:
+    """Write the lock of the entry's Maven source; its path. Raises PreflightError for clashing jars."""
+    artifact = catalogue(name, version, folder=folder)
+    source = next((item for item in artifact.sources if isinstance(item, MavenSource)), None)
+    if source is None:
+        raise PreflightError(f"{name} {artifact.version} has no maven source")
+    with tempfile.TemporaryDirectory(prefix="labctl-relock-") as work:
+        found = resolve(source, Path(work))
+        if clashing := clashes([item for item in found.values() if source.path_of(item[0]).startswith("lib/")]):
+            lines = [f"  {count} classes: {', '.join(jars)}" for jars, count in sorted(clashing.items())]
+            raise PreflightError(
+                "\n".join(["jars that define the same classes differently:", *lines]),
+                hint="Exclude all but one of each in the catalogue.",
+            )
+        lines = [f"{jar.sha256} {jar.coordinate} {jar.size}\n" for _, (jar, _) in sorted(found.items())]
+    source.lock.write_text(HEADER.format(name=name, version=artifact.version) + "".join(lines))
+    return source.lock
+
+
+def main() -> int:
+    """Command line of the module."""
+    parser = argparse.ArgumentParser(prog="relock", description="Write the jar lock of a catalogue entry anew.")
+    parser.add_argument("name")
+    parser.add_argument("version", nargs="?")
+    options = parser.parse_args()
+    try:
+        sys.stdout.write(f"{relock(options.name, options.version)}\n")
+    except LabError as exc:
+        sys.stderr.write(f"error: {exc.report}\n{exc.hint and f'hint: {exc.hint}'}\n")
+        return exc.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
