@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ansible_collections.labctl.stacks.plugins.module_utils.errors import ConvergeError, LabError, PreflightError
-from ansible_collections.labctl.stacks.plugins.module_utils.manifest import Manifest, locked, section_key
+from ansible_collections.labctl.stacks.plugins.module_utils.manifest import ABSENT, Manifest, locked, section_key
 
 #: The options every bulk module has; see the doc fragment ``labctl.stacks.bulk``.
 BULK_OPTIONS: dict[str, Any] = {
@@ -141,8 +141,13 @@ def finish(module: Any, manifest: Manifest | None, outcome: Outcome, error: dict
 
 
 def diff_of(outcome: Outcome) -> list[dict[str, str]]:
-    """The per-file diffs, and one of a line per change for what is no file."""
-    lines = [change for change in outcome.changes if change.what not in {one["before_header"] for one in outcome.diff}]
+    """The per-file diffs, and one of a line per change for all that is not told by those."""
+    shown = {one["before_header"] for one in outcome.diff}
+    lines = [
+        change
+        for change in outcome.changes
+        if change.what not in shown or not (change.before == ABSENT or change.after.startswith(change.before))
+    ]
     if not lines:
         return outcome.diff
     summary = {

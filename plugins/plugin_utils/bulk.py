@@ -8,6 +8,7 @@ lab folder, so that a host does not vouch for itself. The same under ``labctl`` 
 
 from __future__ import annotations
 
+import base64
 import os
 import tempfile
 from contextlib import suppress
@@ -16,7 +17,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.labctl.stacks.plugins.module_utils.errors import LabError
+from ansible_collections.labctl.stacks.plugins.module_utils.errors import InputError, LabError
 from ansible_collections.labctl.stacks.plugins.module_utils.paths import chown_to_caller
 
 
@@ -98,3 +99,35 @@ def _make_private(folder: Path) -> None:
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
         chown_to_caller(folder)
+
+
+def with_encoded_content(options: Any, name: str, *, required: bool) -> Any:
+    """A list of options in which each ``content`` has become ``content_b64``, which the module never logs.
+
+    Other shapes are left for the module to refuse. InputError naming the entry for a content that is not a string: a
+    template that gives a dictionary or None is a mistake, and Python's repr of it is no configuration.
+    """
+    if not isinstance(options, list) or not all(isinstance(option, dict) for option in options):
+        return options
+    encoded = []
+    for option in options:
+        entry = {key: value for key, value in option.items() if key != "content"}
+        if "content" in option:
+            entry["content_b64"] = _encoded(option["content"], str(option.get(name, f"an entry without {name}")))
+        elif required:
+            where = option.get(name, "a file")
+            raise InputError(f"{where}: content is missing", hint="give a string; an empty one makes an empty file")
+        encoded.append(entry)
+    return encoded
+
+
+def _encoded(content: Any, where: str) -> str:
+    if not isinstance(content, str):
+        # Ansible's own classes stand for the plain ones, and would not tell a user anything.
+        kinds = {bool: "a boolean", int: "a number", float: "a number", dict: "a dictionary", list: "a list"}
+        kind = next((words for plain, words in kinds.items() if isinstance(content, plain)), "empty (null)")
+        raise InputError(
+            f"{where}: content is {kind}, not a string",
+            hint="pass it through a filter such as to_nice_yaml or to_json, or a lookup of ansible.builtin.template",
+        )
+    return base64.b64encode(content.encode()).decode()
