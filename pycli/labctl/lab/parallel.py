@@ -1,0 +1,52 @@
+# Copyright (c) 2026 the labctl authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs independent steps side by side while the main thread stays free to be interrupted."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from labctl.lab.interrupt import Interrupted, stop_descendants
+
+
+def together(steps: dict[str, Callable[[], Any]]) -> tuple[dict[str, Any], dict[str, BaseException], dict[str, float]]:
+    """Run each step in a thread of its own and wait for all.
+
+    Returns results, exceptions and seconds by step name. On Interrupted the steps' programs are ended, the
+    threads get some seconds to notice, and the exception goes on.
+    """
+    done: queue.SimpleQueue[tuple[str, Any, BaseException | None, float]] = queue.SimpleQueue()
+
+    def work(name: str, step: Callable[[], Any]) -> None:
+        began = time.monotonic()
+        try:
+            outcome = step()
+        except BaseException as exc:
+            done.put((name, None, exc, time.monotonic() - began))
+        else:
+            done.put((name, outcome, None, time.monotonic() - began))
+
+    threads = [threading.Thread(target=work, args=item, name=item[0], daemon=True) for item in steps.items()]
+    results: dict[str, Any] = {}
+    errors: dict[str, BaseException] = {}
+    seconds: dict[str, float] = {}
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in threads:
+            name, outcome, error, took = done.get()
+            seconds[name] = took
+            if error is None:
+                results[name] = outcome
+            else:
+                errors[name] = error
+    except Interrupted:
+        stop_descendants()
+        for thread in threads:
+            thread.join(timeout=5)
+        raise
+    return results, errors, seconds
