@@ -1,0 +1,153 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the labctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: hdfs_directories
+short_description: Keep folders in HDFS, with owner and mode
+version_added: 0.1.0
+author: the labctl authors (@labctl)
+description:
+  - Makes the folders that are missing and mends owner, group and mode of those that differ, through WebHDFS. It never
+    removes a folder.
+attributes:
+  check_mode: {support: full, description: Says what it would do and does nothing.}
+  diff_mode: {support: full, description: Shows owner, group and mode before and after.}
+  idempotent: {support: full, description: A second run changes nothing.}
+options:
+  url:
+    description: Address of the NameNode's web server, such as V(http://head:9870).
+    type: str
+    required: true
+  user:
+    description: HDFS user to act as; the superuser is the one the NameNode runs as.
+    type: str
+    default: hdfs
+  directories:
+    description: The folders, each after its parents.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path:
+        description: Absolute path in HDFS.
+        type: str
+        required: true
+      owner:
+        description: Owner.
+        type: str
+        default: hdfs
+      group:
+        description: Group.
+        type: str
+        default: hadoop
+      mode:
+        description: Permission in octal, such as V('1777').
+        type: str
+        default: '0755'
+"""
+
+EXAMPLES = r"""
+- name: Keep the folders that every user expects
+  labctl.stacks.hdfs_directories:
+    url: http://head:9870
+    directories:
+      - path: /tmp
+        mode: '1777'
+      - path: /user/ada
+        owner: ada
+"""
+
+RETURN = r"""
+changed_paths:
+  description: The folders that were made or mended.
+  returned: success
+  type: list
+  elements: str
+  sample: [/tmp]
+"""
+
+from typing import Any, Dict, List, Optional
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.labctl.stacks.plugins.module_utils.webhdfs import RestError, WebHdfs
+
+
+def wanted(directory: Dict[str, Any]) -> Dict[str, str]:
+    """What HDFS should say of the folder, in its own spelling (permission without leading zeros)."""
+    return {
+        "owner": directory["owner"],
+        "group": directory["group"],
+        "permission": directory["mode"].lstrip("0") or "0",
+    }
+
+
+def found(hdfs: WebHdfs, path: str) -> Optional[Dict[str, str]]:
+    """What HDFS says of the folder now, or None; RestError where a file is in the way."""
+    status = hdfs.status(path)
+    if status is None:
+        return None
+    if status["type"] != "DIRECTORY":
+        raise RestError("%s exists in HDFS and is no folder; move it away" % path)
+    return {key: str(status[key]) for key in ("owner", "group", "permission")}
+
+
+def apply(hdfs: WebHdfs, path: str, before: Optional[Dict[str, str]], after: Dict[str, str]) -> None:
+    if before is None:
+        hdfs.mkdirs(path, after["permission"])
+        before = {}
+    if before.get("permission") != after["permission"]:
+        # MKDIRS applies the server's umask, and drops the sticky bit.
+        hdfs.set_permission(path, after["permission"])
+    if (before.get("owner"), before.get("group")) != (after["owner"], after["group"]):
+        hdfs.set_owner(path, after["owner"], after["group"])
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "url": {"type": "str", "required": True},
+            "user": {"type": "str", "default": "hdfs"},
+            "directories": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "path": {"type": "str", "required": True},
+                    "owner": {"type": "str", "default": "hdfs"},
+                    "group": {"type": "str", "default": "hadoop"},
+                    "mode": {"type": "str", "default": "0755"},
+                },
+            },
+        },
+        supports_check_mode=True,
+    )
+    hdfs = WebHdfs(module.params["url"], module.params["user"])
+    changed: List[str] = []
+    diffs: List[Dict[str, Any]] = []
+    try:
+        for directory in module.params["directories"]:
+            path, after = directory["path"], wanted(directory)
+            before = found(hdfs, path)
+            if before == after:
+                continue
+            changed.append(path)
+            diffs.append({"before_header": path, "after_header": path, "before": before or {}, "after": after})
+            if not module.check_mode:
+                apply(hdfs, path, before, after)
+    except RestError as exc:
+        if module.check_mode and exc.status is None:
+            # The NameNode does not run yet, so every folder is still to be made.
+            module.exit_json(changed=True, changed_paths=[entry["path"] for entry in module.params["directories"]])
+        module.fail_json(msg=str(exc), changed=bool(changed), changed_paths=changed)
+    result: Dict[str, Any] = {"changed": bool(changed), "changed_paths": changed}
+    if module._diff:
+        result["diff"] = diffs
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
