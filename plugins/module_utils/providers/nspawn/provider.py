@@ -1,0 +1,389 @@
+# Copyright (c) 2026 the labctl authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Internal to labctl.stacks: the nspawn provider itself: what exists, what is missing, and in which order it is made.
+
+Order of ``apply``: the lab's state folder, then the network, then hosts side by side; a host's record is written
+when its root is complete, its supervisor writes its own before the host runs. So whatever an interrupted apply
+leaves behind, the next apply or destroy finds. ``destroy`` goes the other way, the state folder last.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Network
+from pathlib import Path
+from threading import Event
+from typing import Any
+from uuid import uuid4
+
+from ...errors import Finding, LabError, PreflightError, ProviderError
+from ...lab import HostSpec, Lab
+from ...paths import STATE_ROOT, cache_dir, make_dir
+from .. import ssh
+from ..base import Change, Host, Progress, Provider, no_progress
+from . import cgroup, firewall, image, network, preflight, rootfs, state, supervisor
+from .destroy import destroy
+
+#: How long a host may take to ssh, in seconds. Far more than it does, for machines busy with many.
+BOOT_SECONDS = 90
+SSH_OPTIONS = (
+    "User root",
+    "IdentityFile {key}",
+    "IdentitiesOnly yes",
+    "UserKnownHostsFile {known_hosts}",
+    "StrictHostKeyChecking yes",
+    "PreferredAuthentications publickey",
+)
+
+
+class NspawnProvider(Provider):
+    """Hosts of one lab on this machine. Root only, apart from ``hosts`` and ``plan``."""
+
+    def __init__(self, lab: Lab) -> None:
+        super().__init__(lab)
+        self.recipe = image.recipe_for(lab.provider.image, lab.stacks)
+
+    # What is ---------------------------------------------------------------------------------------------------
+
+    @property
+    def layout(self) -> state.Layout:
+        return state.Layout(self.lab.name, self.lab.lab_id() or "none")
+
+    def hosts(self) -> list[Host]:
+        layout, record = self.layout, self.layout.lab()
+        boot = supervisor.boot_id()
+        return [self._host(spec, layout, record, boot) for spec in self.lab.hosts]
+
+    def _host(self, spec: HostSpec, layout: state.Layout, record: state.LabRecord | None, boot: str) -> Host:
+        address = record.addresses.get(spec.name, "") if record else ""
+        made, run = layout.host(spec.name), layout.run(spec.name)
+        running = supervisor.alive(run, boot)
+        return Host(
+            spec.name,
+            address,
+            "running" if running and made else "stopped" if made else "absent",
+            self._variables(spec, address, record, run if running else None),
+        )
+
+    def _variables(
+        self, spec: HostSpec, address: str, record: state.LabRecord | None, run: state.RunRecord | None
+    ) -> dict[str, Any]:
+        served: dict[str, Any] = {
+            "ansible_ssh_private_key_file": str(self.lab.lab_dir / "ssh" / "id_ed25519"),
+            "ansible_ssh_args": ssh.ssh_args(self.lab.lab_dir),
+        }
+        if record and record.subnet:
+            served["lab_controller_addresses"] = [str(network.gateway(IPv4Network(record.subnet)))]
+        # A host that was started with another cache folder does not see what we put into this one.
+        if run is None or run.store == str(store_dir()):
+            served["labctl_store"] = "/var/lib/labctl/store"
+        return served | self.variables(spec, address)
+
+    def plan(self) -> list[Change]:
+        self._refuse_others()
+        layout, record, boot = self.layout, self.layout.lab(), supervisor.boot_id()
+        trouble = self._network_trouble(record) if record else ""
+        changes = []
+        for spec in self.lab.hosts:
+            run = layout.run(spec.name)
+            if layout.host(spec.name) is None:
+                half = layout.host_dir(spec.name).exists()
+                changes.append(Change(spec.name, "create", "it is half-made" if half else "it does not exist"))
+            elif not supervisor.alive(run, boot):
+                changes.append(Change(spec.name, "start", "it is not running"))
+            elif trouble:
+                changes.append(Change(spec.name, "start", trouble))
+            else:
+                changes.append(Change(spec.name, "keep", "it is running"))
+        named = {spec.name for spec in self.lab.hosts}
+        gone = [host for host in layout.known_hosts() if host not in named]
+        return changes + [Change(host, "remove", "lab.yml no longer has it") for host in gone]
+
+    def _network_trouble(self, record: state.LabRecord) -> str:
+        """What is missing of a lab's network, in words; the firewall can be read by root only."""
+        if not record.bridge or not network.bridge_present(record.bridge, record.id):
+            return "the lab's bridge is missing"
+        if os.geteuid() != 0:
+            return ""
+        if not firewall.forwarding_on():
+            return "the machine's forwarding is off"
+        if not firewall.complete(record.id, record.bridge, IPv4Network(record.subnet)):
+            return "forwarding rules are missing"
+        return ""
+
+    def _refuse_others(self) -> None:
+        """ProviderError where the machine has a lab of our name and another id; such hosts are never adopted."""
+        ours = self.lab.lab_id()
+        others = [lab_id for lab_id in state.ids_of(self.lab.name) if lab_id != ours]
+        if not others:
+            return
+        record = state.Layout(self.lab.name, others[0]).lab()
+        where = f", made from {record.lab_dir}" if record else ""
+        raise ProviderError(
+            f"this machine already has a lab {self.lab.name} with another id, {others[0]}{where}",
+            hint=f"rename this lab, or run labctl down where that one lives; if its folder is lost, "
+            f"write {others[0]} into {self.lab.lab_dir / 'id'} and run labctl down here",
+        )
+
+    # What it takes ---------------------------------------------------------------------------------------------
+
+    def preflight(self) -> None:
+        findings = preflight.machine()
+        if not findings:
+            idle = {host.name for host in self.hosts() if host.state != "running"}
+            findings = self._needs(idle) if idle else []
+        if findings:
+            count = len(findings)
+            raise PreflightError(
+                f"this machine cannot run the lab's hosts: {count} thing{'s' if count > 1 else ''} missing",
+                hint="labctl doctor looks again",
+                findings=tuple(findings),
+            )
+
+    def _needs(self, idle: set[str]) -> list[Finding]:
+        """What hosts that do not run yet need."""
+        build = not image.present(self.recipe.digest)
+        findings = preflight.programs(build) + preflight.kernel() + preflight.overlay_support(STATE_ROOT)
+        findings += preflight.memory(spec.memory for spec in self.lab.hosts if spec.name in idle)
+        layout = self.layout
+        new = sum(1 for host in idle if layout.host(host) is None)
+        findings += preflight.disk(
+            {STATE_ROOT: new * preflight.HOST_DISK, image.folder(): preflight.IMAGE_DISK if build else 0}
+        )
+        if self.lab.provider.subnet and not layout.lab():
+            try:
+                self._choose_subnet()
+            except PreflightError as exc:
+                findings.append(Finding("provider.subnet", str(exc), exc.hint))
+            except ProviderError:
+                pass  # ip is missing, which is a finding of its own
+        return findings
+
+    def _choose_subnet(self) -> IPv4Network:
+        labs = {lab.name: lab.subnet for lab in state.all_labs() if lab.id != self.lab.lab_id()}
+        used = network.read_used(labs)
+        return network.choose_subnet(self.lab.lab_id(), len(self.lab.hosts), used, self.lab.provider.subnet)
+
+    # Make and repair -------------------------------------------------------------------------------------------
+
+    def apply(self, progress: Progress = no_progress) -> list[Host]:
+        if findings := preflight.machine():
+            raise PreflightError(f"{findings[0].what}", hint=findings[0].mend, findings=tuple(findings))
+        self._refuse_others()
+        lab_id = self.lab.lab_id(create=True)
+        with state.locked(self.layout.folder, wait=False):
+            record = self._network(lab_id, progress)
+            lower = image.ensure(self.recipe, progress)
+            key = ssh.lab_key(self.lab.lab_dir)
+            make_dir(store_dir())
+            ssh.make_control_dirs(lab_id)
+            self._each_host(_Maker(self, record, key, lower, progress))
+        return self.hosts()
+
+    def _network(self, lab_id: str, progress: Progress) -> state.LabRecord:
+        """Subnet, addresses, bridge and rules. One lab at a time, or two would find the same subnet free."""
+        layout = self.layout
+        with state.locked(state.nspawn_root(), wait=True):
+            self._refuse_others()
+            record = layout.lab() or state.LabRecord(self.lab.name, lab_id, str(self.lab.lab_dir))
+            wanted = self.lab.provider.subnet
+            if record.subnet and wanted and IPv4Network(wanted) != IPv4Network(record.subnet):
+                raise ProviderError(
+                    f"the lab has subnet {record.subnet}, lab.yml now says {wanted}",
+                    hint="labctl down, then labctl up",
+                )
+            subnet = IPv4Network(record.subnet) if record.subnet else self._choose_subnet()
+            addresses = network.allot(subnet, (spec.name for spec in self.lab.hosts), record.addresses)
+            changed = dataclasses.replace(
+                record,
+                lab_dir=str(self.lab.lab_dir),
+                subnet=str(subnet),
+                bridge=network.bridge_name(lab_id),
+                addresses=addresses,
+            )
+            if changed != layout.lab():
+                state.write(layout.lab_file, changed)
+            if firewall.ensure_forwarding(state.nspawn_root() / "ip_forward.json", supervisor.boot_id()):
+                progress("", "switched on forwarding")
+            if network.ensure_bridge(changed.bridge, lab_id, subnet):
+                progress("", f"made bridge {changed.bridge} with {subnet}")
+            if firewall.ensure(lab_id, changed.bridge, subnet):
+                progress("", "set forwarding rules")
+        return changed
+
+    def _each_host(self, maker: _Maker) -> None:
+        """Make all roots, write what ssh needs, then start and wait; hosts side by side in each step."""
+        names = [spec.name for spec in self.lab.hosts]
+        failed: dict[str, LabError] = {}
+        with ThreadPoolExecutor(max_workers=max(8, 2 * (os.cpu_count() or 1))) as pool:
+
+            def each(action: Callable[[str], None]) -> None:
+                def guarded(name: str) -> None:
+                    try:
+                        if name not in failed and not maker.stop.is_set():
+                            action(name)
+                    except LabError as exc:
+                        failed[name] = exc
+                    except OSError as exc:
+                        failed[name] = ProviderError(f"{exc.strerror}: {exc.filename}")
+
+                try:
+                    for _ in pool.map(guarded, names):
+                        pass
+                except BaseException:
+                    # Ctrl-C: hosts that boot go on booting, nobody waits for them.
+                    maker.stop.set()
+                    raise
+
+            each(maker.make)
+            self._client_files(maker)
+            each(maker.start)
+            each(maker.wait)
+        if failed:
+            findings = tuple(Finding(f"host {name}", str(exc)) for name, exc in failed.items())
+            hint = next((exc.hint for exc in failed.values() if exc.hint), "the same command again tries anew")
+            raise ProviderError(f"{len(failed)} of {len(names)} hosts did not come up", hint=hint, findings=findings)
+
+    def _client_files(self, maker: _Maker) -> None:
+        folder = self.lab.lab_dir / "ssh"
+        values = {
+            "key": ssh.quoted(folder / "id_ed25519"),
+            "known_hosts": ssh.quoted(folder / "known_hosts"),
+        }
+        records = [record for host in maker.record.addresses if (record := maker.layout.host(host))]
+        targets = [ssh.Target(record.name, record.address) for record in records]
+        keys = {record.name: (record.address, record.host_key) for record in records}
+        common = tuple(option.format(**values) for option in SSH_OPTIONS)
+        ssh.write_client_files(
+            self.lab.lab_dir, ssh.known_hosts_text(keys), ssh.config_text(maker.record.id, targets, common)
+        )
+
+    def destroy(self, progress: Progress = no_progress) -> list[str]:
+        if findings := preflight.machine():
+            raise PreflightError(f"{findings[0].what}", hint=findings[0].mend, findings=tuple(findings))
+        if not self.lab.lab_id():
+            self._refuse_others()
+            return []
+        return destroy(self.lab, self.layout, progress)
+
+
+def store_dir() -> Path:
+    """The artefact store of the calling user, which hosts see read-only."""
+    return cache_dir() / "store"
+
+
+class _Maker:
+    """The steps of one host in one apply; called from several threads, each for another host."""
+
+    def __init__(
+        self, provider: NspawnProvider, record: state.LabRecord, key: str, lower: Path, progress: Progress
+    ) -> None:
+        self.layout = provider.layout
+        self.record = record
+        self.subnet = IPv4Network(record.subnet)
+        self.specs = {spec.name: spec for spec in provider.lab.hosts}
+        self.key = key
+        self.lower = lower
+        self.progress = progress
+        self.resolver = network.upstream_resolv_conf()
+        self.stop = Event()
+        self.fresh: set[str] = set()
+
+    def make(self, name: str) -> None:
+        """A host's root, unless it is there whole."""
+        if self.layout.host(name) is not None:
+            return
+        self.progress(name, "making its root")
+        folder = self.layout.host_dir(name)
+        # A supervisor without its host's record: somebody tampered, or a crash on a file system that lost a write.
+        supervisor.stop(self.record.id, name, self.layout.run(name))
+        rootfs.clear_half_made(folder)
+        self.layout.run_file(name).unlink(missing_ok=True)
+        host_key = ssh.key_pair(folder, "host_key", name)
+        files = rootfs.host_files(
+            name=name,
+            address=self.record.addresses[name],
+            subnet=self.subnet,
+            addresses=self.record.addresses,
+            resolver=self.resolver,
+            machine_id=uuid4().hex,
+            authorized_key=self.key,
+            host_key=host_key,
+        )
+        rootfs.fill_upper(folder / "upper", self.lower, files)
+        for half in ("host_key", "host_key.pub"):
+            (folder / half).unlink()
+        public = " ".join(host_key[1].split()[:2])
+        made = state.HostRecord(name, self.record.addresses[name], self.lower.name, public)
+        state.write(self.layout.host_file(name), made)
+
+    def start(self, name: str) -> None:
+        """Start a host that does not run; bring a running one's network and names up to date."""
+        run, made = self.layout.run(name), self.layout.host(name)
+        if supervisor.alive(run) and run is not None:
+            self._refresh(name, run)
+            return
+        if made is None:
+            raise ProviderError("its record was lost")
+        if not image.present(made.image):
+            raise ProviderError(
+                f"the image its root lies over, {made.image}, is no longer in {image.folder()}",
+                hint="labctl down, then labctl up: the hosts are made anew, their data is lost",
+            )
+        self.progress(name, "booting")
+        # Nothing of an earlier run may still be there: nspawn finds the root busy.
+        supervisor.stop(self.record.id, name, None)
+        rootfs.mount(self.layout.host_dir(name), image.path_of(made.image))
+        self._names(name)
+        spec = self.specs[name]
+        boot = supervisor.Boot(
+            lab_id=self.record.id,
+            host=name,
+            root=self.layout.root(name),
+            bridge=self.record.bridge,
+            store=store_dir(),
+            memory=spec.memory,
+            cpus=spec.cpus,
+        )
+        supervisor.start(boot, self.layout)
+        self.fresh.add(name)
+
+    def _names(self, name: str) -> None:
+        root = self.layout.root(name)
+        rootfs.set_block(root, "etc/hosts", rootfs.hosts_lines(self.record.addresses))
+        rootfs.set_block(root, "etc/resolv.conf", self.resolver)
+        rootfs.set_block(root, "root/.ssh/authorized_keys", [self.key])
+
+    def _refresh(self, name: str, run: state.RunRecord) -> None:
+        self._names(name)
+        leader = supervisor.leader(run)
+        if leader is not None and network.ensure_port(self.record.bridge, leader):
+            self.progress(name, "put back on its bridge")
+        spec = self.specs[name]
+        if (run.memory, run.cpus) != (spec.memory, spec.cpus) and not run.unit:
+            cgroup.set_limits(cgroup.group_name(self.record.id, name), spec.memory, spec.cpus)
+            state.write(self.layout.run_file(name), dataclasses.replace(run, memory=spec.memory, cpus=spec.cpus))
+        if supervisor.age(run) < BOOT_SECONDS:
+            self.fresh.add(name)
+
+    def wait(self, name: str) -> None:
+        """Wait for ssh, of hosts that have just been started; what becomes of others is not for us to say."""
+        if name not in self.fresh:
+            return
+        deadline = time.monotonic() + BOOT_SECONDS
+
+        def alive() -> bool:
+            return not self.stop.is_set() and supervisor.alive(self.layout.run(name))
+
+        if ssh.wait_for_banner(self.record.addresses[name], deadline, alive):
+            self.progress(name, "ready")
+        elif self.stop.is_set():
+            return
+        elif supervisor.alive(self.layout.run(name)):
+            raise ProviderError(f"ssh did not answer on {self.record.addresses[name]} within {BOOT_SECONDS} s")
+        else:
+            raise ProviderError(f"it stopped while booting: {supervisor.log_end(self.layout.log(name))}")
