@@ -124,7 +124,7 @@ class ManagedFiles:
             found = look(path)
             if found or record.get("before", ABSENT) != ABSENT:
                 self.removals.append(Removal(path, record, found))
-        return [item.change for item in [*self.writes, *self.removals]]
+        return [write.change for write in self.writes] + [removal.change for removal in self.removals]
 
     def _observed(self, path: str, found: Found | None) -> Any:
         """``before`` of a path; what is not ours yet is backed up when applied."""
