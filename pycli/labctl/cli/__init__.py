@@ -36,7 +36,9 @@ cli = typer.Typer(
 @cli.callback()
 def common(
     ctx: typer.Context,
-    verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more; twice for Ansible's own.")] = 0,
+    verbose: Annotated[
+        int, typer.Option("-v", "--verbose", count=True, show_default=False, help="Say more; twice for Ansible's own.")
+    ] = 0,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours; NO_COLOR does the same.")] = False,
@@ -106,5 +108,7 @@ def _split(argv: list[str]) -> tuple[list[str], list[str] | None]:
 
 
 def _reordered(words: list[str]) -> list[str]:
-    """Common options first, wherever they were typed."""
+    """Common options first, wherever they were typed; the lab's folder after the command, as there it belongs."""
+    if words[:1] and words[0] in ("-C", "--lab") and len(words) > 2:
+        words = [*words[2:], *words[:2]]
     return [*(w for w in words if w in _COMMON), *(w for w in words if w not in _COMMON)]

@@ -14,7 +14,10 @@ def register(cli: typer.Typer) -> None:
 
 
 def check(ctx: typer.Context, lab: LabOption = HERE, as_json: JsonOption = False) -> None:
-    """Prove that the lab's stacks work: use each as its users would, and clean up behind."""
+    """Prove that the lab's stacks work.
+
+    Uses each as its users would: writes, computes, reads back, and cleans up behind.
+    """
     from labctl.cli.progress import progress
     from labctl.lab import converge, remote
     from labctl.lab.locate import ensure_inventory, find_lab

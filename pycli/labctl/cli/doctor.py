@@ -16,7 +16,10 @@ def register(cli: typer.Typer) -> None:
 
 
 def doctor(ctx: typer.Context, lab: LabOption = HERE, as_json: JsonOption = False) -> None:
-    """Name every program, right or resource this machine lacks, with the command that mends it."""
+    """Name what this machine lacks, and what mends it.
+
+    Looks at programs, rights and resources: for the lab in this folder, or for a default one.
+    """
     from ansible_collections.labctl.stacks.plugins.module_utils.errors import PreflightError
     from ansible_collections.labctl.stacks.plugins.module_utils.lab import load_lab
 

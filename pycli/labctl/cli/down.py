@@ -21,7 +21,10 @@ def down(
     lab: LabOption = HERE,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Remove the lab: its hosts with all data on them, its network, its keys. A lab.yml of yours stays."""
+    """Remove the lab, with all data on its hosts.
+
+    Its network and keys go too. A lab.yml of your own stays. Twice is fine.
+    """
     from ansible_collections.labctl.stacks.plugins.module_utils.errors import InputError
     from ansible_collections.labctl.stacks.plugins.module_utils.lab import load_lab
 

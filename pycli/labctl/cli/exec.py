@@ -14,10 +14,11 @@ def register(cli: typer.Typer) -> None:
 
 
 def execute(ctx: typer.Context, target: TargetArgument = None, lab: LabOption = HERE) -> None:
-    """Run a command on a host, on a group's hosts or on all, at once: what stands after --.
+    """Run a command on a host, a group's hosts, or all.
 
-    Several words are passed on as they are; a single one is for the host's shell, as in -- 'ls | wc -l'.
-    Ends with the command's exit code, the highest where several hosts ran it; 255 where ssh itself failed.
+    The command stands after --. Several words are passed on as they are; a single one is for the host's shell, as
+    in -- 'ls | wc -l'. Ends with the command's exit code, the highest where several hosts ran it; 255 where ssh
+    itself failed.
     """
     from ansible_collections.labctl.stacks.plugins.module_utils.errors import InputError
 

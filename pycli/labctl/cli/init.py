@@ -22,7 +22,11 @@ def init(
     stack: Annotated[str, typer.Option("--stack", help="The stack to run.", autocompletion=stacks)] = "hadoop",
     provider: Annotated[str, typer.Option("--provider", help="Who makes the hosts: nspawn or static.")] = "nspawn",
 ) -> None:
-    """Write a lab to start from: lab.yml, an inventory file, site.yml. Overwrites nothing."""
+    """Write the files of a lab to start from.
+
+    These are lab.yml, an inventory file and site.yml, for labctl up and for plain ansible-playbook. Nothing is
+    overwritten.
+    """
     from labctl.lab.init import write_lab
 
     app = app_of(ctx)

@@ -14,7 +14,10 @@ def register(cli: typer.Typer) -> None:
 
 
 def inventory(ctx: typer.Context, lab: LabOption = HERE) -> None:
-    """Print the lab as Ansible sees it, as JSON in the form of ansible-inventory --list."""
+    """Print the lab as Ansible sees it, as JSON.
+
+    The form is that of ansible-inventory --list.
+    """
     from labctl.lab.inventory import inventory as as_data
     from labctl.lab.locate import find_lab
 

@@ -17,12 +17,14 @@ def register(cli: typer.Typer) -> None:
 
 def logs(
     target: TargetArgument = None,
-    unit: Annotated[str | None, typer.Argument(help="One unit; all that labctl manages otherwise.")] = None,
+    unit: Annotated[
+        str | None, typer.Argument(metavar="[UNIT]", help="One unit; all that labctl manages otherwise.")
+    ] = None,
     lab: LabOption = HERE,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on showing what is new.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=100_000, help="How many of the last lines.")] = 50,
 ) -> None:
-    """Show the journal of the services that labctl's roles run on the hosts."""
+    """Show the journal of the lab's services."""
     from labctl.lab import remote
     from labctl.lab.locate import find_lab
     from labctl.lab.logs import journal_command

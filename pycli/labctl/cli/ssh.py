@@ -19,7 +19,7 @@ def register(cli: typer.Typer) -> None:
 
 def ssh(
     ctx: typer.Context,
-    host: Annotated[str, typer.Argument(help="A host of the lab.", autocompletion=hosts_and_groups)],
+    host: Annotated[str, typer.Argument(metavar="HOST", help="A host of the lab.", autocompletion=hosts_and_groups)],
     lab: LabOption = HERE,
 ) -> None:
     """Log in to a host as root."""

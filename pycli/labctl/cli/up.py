@@ -20,7 +20,9 @@ def up(
     ctx: typer.Context,
     stack: Annotated[
         str | None,
-        typer.Argument(help="Make this stack's default lab where there is no lab.yml.", autocompletion=stacks),
+        typer.Argument(
+            metavar="[STACK]", help="Make this stack's default lab where there is no lab.yml.", autocompletion=stacks
+        ),
     ] = None,
     lab: LabOption = HERE,
     full: Annotated[bool, typer.Option("--full", help="Run Ansible however sure labctl is.")] = False,
