@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -32,5 +33,5 @@ def init(
     app = app_of(ctx)
     for path in write_lab(folder, stack, provider):
         app.say(f"wrote {path}")
-    where = "" if folder == HERE else f"cd {folder} && "
+    where = "" if folder == HERE else f"cd {shlex.quote(str(folder))} && "
     app.say(f"Next: {where}labctl up, or: {where}ansible-playbook site.yml -i {provider}.yml")

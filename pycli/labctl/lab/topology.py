@@ -67,7 +67,7 @@ def lab_text(name: str, stack: str, provider: str) -> str:
 
 def _with_addresses(hosts: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     names = [
-        (f"{name}{number + 1}" if "count" in host else name, host["groups"])
+        (f"{name}{number + 1}" if "count" in host else name, list(host["groups"]))
         for name, host in hosts.items()
         for number in range(host.get("count", 1))
     ]

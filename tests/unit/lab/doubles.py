@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from ansible_collections.labctl.stacks.plugins.module_utils.errors import Finding, PreflightError, ProviderError
 from ansible_collections.labctl.stacks.plugins.module_utils.lab import Lab
+from ansible_collections.labctl.stacks.plugins.module_utils.providers.base import Change, Host, Progress, Provider
 from labctl.ansible import runner
 from labctl.ansible.outcome import Failure, Outcome
 from labctl.lab import backend
 from labctl.lab.events import Event, Listener
-
-from ansible_collections.labctl.stacks.plugins.module_utils.providers.base import Change, Host, Progress, Provider
 
 
 class World:

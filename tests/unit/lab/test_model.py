@@ -141,28 +141,44 @@ BARE = "name: a\nprovider: nspawn\nhosts: "
     [
         ("just text", 'lab.yml:1: expected a mapping with name, provider and hosts, found "just text"'),
         ("[1]", "lab.yml:1: expected a mapping with name, provider and hosts, found a list"),
-        (BARE + "{}", "lab.yml:3 hosts: a lab needs at least one host (for example hosts: {head: {}})"),
-        (BARE + "[a]", "lab.yml:3 hosts: expected a mapping, found a list"),
-        (BARE + "{a: }", "lab.yml:3 hosts.a: expected a mapping, found nothing"),
-        (BARE + "{w: {count: 2}, w1: {}}", "lab.yml:3 hosts.w1: host w1 is also made by hosts.w (rename one of them)"),
-        (BARE + "{w: {count: 0}}", "lab.yml:3 hosts.w.count: expected a whole number from 1 to 1000, found 0"),
-        (BARE + "{w: {count: two}}", 'lab.yml:3 hosts.w.count: expected a whole number, found "two"'),
-        (BARE + "{w: {count: 600}, v: {count: 600}}", "lab.yml:3 hosts: 1200 hosts are more than a lab can have, which is 1000"),
-        (BARE + "{a: {groups: [gpu]}}", 'lab.yml:3 hosts.a.groups[0]: no group "gpu" (known: hadoop_client, hdfs_datanode, '
+        (BARE + "{}",
+         "lab.yml:3 hosts: a lab needs at least one host (for example hosts: {head: {}})"),
+        (BARE + "[a]",
+         "lab.yml:3 hosts: expected a mapping, found a list"),
+        (BARE + "{a: }",
+         "lab.yml:3 hosts.a: expected a mapping, found nothing"),
+        (BARE + "{w: {count: 2}, w1: {}}",
+         "lab.yml:3 hosts.w1: host w1 is also made by hosts.w (rename one of them)"),
+        (BARE + "{w: {count: 0}}",
+         "lab.yml:3 hosts.w.count: expected a whole number from 1 to 1000, found 0"),
+        (BARE + "{w: {count: two}}",
+         'lab.yml:3 hosts.w.count: expected a whole number, found "two"'),
+        (BARE + "{w: {count: 600}, v: {count: 600}}",
+         "lab.yml:3 hosts: 1200 hosts are more than a lab can have, which is 1000"),
+        (BARE + "{a: {groups: [gpu]}}",
+         'lab.yml:3 hosts.a.groups[0]: no group "gpu" (known: hadoop_client, hdfs_datanode, '
          "hdfs_namenode, mapred_historyserver, yarn_nodemanager, yarn_resourcemanager)"),
         (BARE + "{a: {groups: [hdfs_datanode]}}",
          "lab.yml:3 hosts.a.groups[0]: group hdfs_datanode is of stack hadoop, which stacks does not list"),
-        (BARE + "{localhost: {}}", 'lab.yml:3 hosts.localhost: "localhost" is the name of every machine'),
-        (BARE + "{a: {address: 10.0.0.1}}", "lab.yml:3 hosts.a.address: provider nspawn gives addresses itself (leave it out)"),
-        (BARE + "{a: {memory: 1}}", "lab.yml:3 hosts.a.memory: expected a size such as 2GiB, found 1 (units: MiB, GiB, TiB)"),
-        (BARE + "{a: {memory: 1MiB}}", 'lab.yml:3 hosts.a.memory: expected a size from 64MiB to 64TiB, found "1MiB"'),
-        (BARE + "{a: {vars: {lab_id: x}}}", "lab.yml:3 hosts.a.vars.lab_id: lab_id is set by labctl itself (choose another name)"),
-        (BARE + "{a: {}}\nstacks: hadoop", 'lab.yml:4 stacks: expected a list, found "hadoop"'),
+        (BARE + "{localhost: {}}",
+         'lab.yml:3 hosts.localhost: "localhost" is the name of every machine'),
+        (BARE + "{a: {address: 10.0.0.1}}",
+         "lab.yml:3 hosts.a.address: provider nspawn gives addresses itself (leave it out)"),
+        (BARE + "{a: {memory: 1}}",
+         "lab.yml:3 hosts.a.memory: expected a size such as 2GiB, found 1 (units: MiB, GiB, TiB)"),
+        (BARE + "{a: {memory: 1MiB}}",
+         'lab.yml:3 hosts.a.memory: expected a size from 64MiB to 64TiB, found "1MiB"'),
+        (BARE + "{a: {vars: {lab_id: x}}}",
+         "lab.yml:3 hosts.a.vars.lab_id: lab_id is set by labctl itself (choose another name)"),
+        (BARE + "{a: {}}\nstacks: hadoop",
+         'lab.yml:4 stacks: expected a list, found "hadoop"'),
         ("name: a\nprovider: {type: nspawn, subnet: 8.8.8.0/24}\nhosts: {a: {}}",
-         "lab.yml:2 provider.subnet: 8.8.8.0/24 is not a private network (take one out of 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16)"),
+         "lab.yml:2 provider.subnet: 8.8.8.0/24 is not a private network "
+         "(take one out of 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16)"),
         ("name: a\nprovider: {type: nspawn, subnet: 10.1.1.0/29}\nhosts: {a: {count: 6}}",
          "lab.yml:2 provider.subnet: 10.1.1.0/29 has room for 5 hosts, the lab has 6 (widen it)"),
-        ("name: a\nprovider: static\nhosts: {a: {}}", "lab.yml:3 hosts.a: provider static needs an address for each host (address: 192.0.2.10)"),
+        ("name: a\nprovider: static\nhosts: {a: {}}",
+         "lab.yml:3 hosts.a: provider static needs an address for each host (address: 192.0.2.10)"),
         ("name: a\nprovider: static\nhosts:\n  a: {address: h.example}\n  b: {address: H.example}",
          "lab.yml:5 hosts.b.address: H.example is also the address of a"),
         ("name: a\nprovider: static\nhosts: {a: {address: -oProxyCommand=x}}",
@@ -212,8 +228,10 @@ def test_names_that_are_none(name: str) -> None:
 def test_a_stack_needs_a_host_in_each_of_its_groups() -> None:
     said = refused(BARE + "{a: {groups: [hdfs_namenode, hdfs_datanode, yarn_nodemanager]}}\nstacks: [hadoop]\n")
     assert said == [
-        "lab.yml:3 hosts: stack hadoop needs a host in group yarn_resourcemanager (it runs the YARN ResourceManager; one host)",
-        "lab.yml:3 hosts: stack hadoop needs a host in group mapred_historyserver (it runs the MapReduce JobHistory server; one host)",
+        "lab.yml:3 hosts: stack hadoop needs a host in group yarn_resourcemanager "
+        "(it runs the YARN ResourceManager; one host)",
+        "lab.yml:3 hosts: stack hadoop needs a host in group mapred_historyserver "
+        "(it runs the MapReduce JobHistory server; one host)",
     ]
 
 
