@@ -11,6 +11,7 @@ import base64
 import binascii
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from ansible_collections.labctl.stacks.plugins.module_utils.fileops import (
     set_attributes,
     sha256,
 )
+from ansible_collections.labctl.stacks.plugins.module_utils.folders import implied_parents
 from ansible_collections.labctl.stacks.plugins.module_utils.managed_files import FileSpec, ManagedFiles
 from ansible_collections.labctl.stacks.plugins.module_utils.manifest import ABSENT, Manifest
 
@@ -80,8 +82,10 @@ class ClosedFolders:
         self.options = [{**option, "mode": check_mode(option["path"], option["mode"])} for option in options]
         self.files = files
         self.strays: list[Path] = []
+        self.missing_parents: list[str] = []
         self.gone: list[dict[str, Any]] = []
         self.wrong: list[dict[str, Any]] = []
+        self._implied: list[dict[str, Any]] = []
         self._befores: dict[str, Any] = {}
         self._old = call.manifest.records(call.key, "directories")
 
@@ -103,6 +107,18 @@ class ClosedFolders:
                 self.wrong.append(option)
                 changes.append(Change(path, found.attributes if found else ABSENT, wanted))
             self.strays += self._strays_in(path, declared) if found else []
+        paths = [option["path"] for option in self.options]
+        every = [*paths, *(spec.path for spec in self.files)]
+        self._implied = implied_parents(self.call, every, set(paths), self._old)
+        for parent in self._implied:
+            path = parent["path"]
+            exists = Path(path).is_dir()
+            observed = "present" if exists else ABSENT
+            parent["before"] = self.call.manifest.before(self.call.key, "directories", path, observed)
+            self._befores[path] = parent["before"]
+            if not exists:
+                self.missing_parents.append(path)
+                changes.append(Change(path, ABSENT, "directory"))
         for path, record in sorted(self._old.items(), reverse=True):
             others = self.call.manifest.owners("directories", path, excluding=self.call.key)
             if path not in self._befores and not others and Path(path).is_dir():
@@ -130,7 +146,7 @@ class ClosedFolders:
                 "before": self._befores[option["path"]],
             }
             for option in self.options
-        ]
+        ] + self._implied
 
     def intent(self) -> list[dict[str, Any]]:
         """What to write down before acting."""
@@ -140,7 +156,8 @@ class ClosedFolders:
         """Make and mend the folders; before the files."""
         for option in self.options:
             ids_of(option["path"], option["owner"], option["group"])
-        for option in self.wrong:
+        parents = [{"path": path, "owner": "root", "group": "root", "mode": "0755"} for path in self.missing_parents]
+        for option in sorted([*self.wrong, *parents], key=lambda option: str(option["path"])):
             act = set_attributes if Path(option["path"]).is_dir() else make_folder
             act(option["path"], option["owner"], option["group"], option["mode"])
 
@@ -150,7 +167,10 @@ class ClosedFolders:
             put_aside(stray, self.call.manifest.root / "backup" / "stray")
         for record in self.gone:
             before = record.get("before", ABSENT)
-            if before == ABSENT:
+            if record.get("implied"):
+                with suppress(OSError):
+                    Path(record["path"]).rmdir()
+            elif before == ABSENT:
                 kept = self.call.manifest.identities("files", self.call.key)
                 kept |= self.call.manifest.identities("directories", self.call.key)
                 remove_tree(record["path"], kept | set(self._befores) | {spec.path for spec in self.files})
@@ -177,7 +197,7 @@ def converge(call: Call, file_options: list[dict[str, Any]], folder_options: lis
         call.record({"files": files.intent(), "directories": folders.intent()})
 
     # The folders come first, as files are staged in them; what a killed run leaves of them is in the manifest.
-    if folders.wrong:
+    if folders.wrong or folders.missing_parents:
         call.record({"files": list(call.manifest.records(call.key, "files").values()), "directories": folders.intent()})
     folders.make()
     files.apply(intend)

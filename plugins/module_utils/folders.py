@@ -34,6 +34,24 @@ def tmpfiles_text(header: str, folders: list[dict[str, Any]]) -> str:
     return "\n".join([header, *lines, ""]) if lines else ""
 
 
+def implied_parents(
+    call: Call, paths: list[str], declared: set[str], old: dict[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Parents of ``paths`` that nobody declares and that are missing now, or that labctl made earlier, shallow first.
+
+    ``old`` are the section's records of directories. A parent that another section made is shared with it.
+    """
+    found = set()
+    for path in paths:
+        for parent in [str(parent) for parent in Path(path).parents][:-1]:
+            ours = old.get(parent, {}).get("implied") or any(
+                owner.record.get("before") == ABSENT for owner in call.manifest.owners("directories", parent, call.key)
+            )
+            if parent not in declared and (ours or not Path(parent).exists()):
+                found.add(parent)
+    return [{"path": parent, "implied": True} for parent in sorted(found)]
+
+
 class Folders:
     """Plan and apply the directories of one section.
 
@@ -57,26 +75,13 @@ class Folders:
             check_path(path)
             if not _PLAIN.fullmatch(path) or paths.count(path) > 1:
                 raise InputError(f"directory {path!r} is there twice or holds a blank", hint="mend the path")
-        self.folders += self._parents(set(paths))
+        self.folders += implied_parents(call=self.call, paths=paths, declared=set(paths), old=self._old)
         changes = []
         for folder in sorted(self.folders, key=lambda folder: str(folder["path"])):
             changes += self._plan_folder(folder)
         for path, record in sorted(self._old.items(), reverse=True):
             changes += self._plan_removal(path, record) if path not in self._before else []
         return changes
-
-    def _parents(self, declared: set[str]) -> list[dict[str, Any]]:
-        """Parents nobody declares that are missing now, or that labctl made earlier."""
-        found: dict[str, dict[str, Any]] = {}
-        for path in sorted(declared):
-            for parent in [str(parent) for parent in Path(path).parents][:-1]:
-                ours = self._old.get(parent, {}).get("implied") or any(
-                    owner.record.get("before") == ABSENT
-                    for owner in self.call.manifest.owners("directories", parent, self.call.key)
-                )
-                if parent not in declared and (ours or not Path(parent).exists()):
-                    found[parent] = {"path": parent, "implied": True}
-        return list(found.values())
 
     def _plan_folder(self, folder: dict[str, Any]) -> list[Change]:
         path, found = folder["path"], look(folder["path"])

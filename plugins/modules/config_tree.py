@@ -73,7 +73,7 @@ options:
     default: []
     suboptions:
       path:
-        description: Absolute path. Its parent must exist or be declared too.
+        description: Absolute path.
         type: path
         required: true
       owner:
