@@ -100,6 +100,10 @@ class Store:
         found = (self._present(artifact, item, blobs) for item in _chosen(artifact, source))
         return next(filter(None, found), None)
 
+    def expected(self, artifact: Artifact, *, source: str = "") -> tuple[Entry, ...]:
+        """What the first of the sources would give, where that can be told without fetching; else nothing."""
+        return tuple(self._known(_chosen(artifact, source)[0]) or ())
+
     def pack(self, resolved: Resolved) -> Path:
         """The tree as one tar (see ``unpack.pack_tree``), made once and kept in the store; verified before each use."""
         with self._session(resolved.name, None) as blobs:

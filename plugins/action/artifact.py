@@ -1,0 +1,79 @@
+# Copyright (c) 2026 the labctl authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The controller's part of artifact: resolve it in the store, and send it to hosts that cannot see the store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.labctl.stacks.plugins.module_utils.errors import InputError
+from ansible_collections.labctl.stacks.plugins.module_utils.store.catalogue import catalogue
+from ansible_collections.labctl.stacks.plugins.module_utils.store.store import Resolved, Store
+from ansible_collections.labctl.stacks.plugins.module_utils.store.tree import listing_digest, tree_digest
+from ansible_collections.labctl.stacks.plugins.plugin_utils.bulk import BulkAction
+
+INTERNAL = {"tree", "store", "archive"}
+
+
+class ActionModule(BulkAction):
+    """Action of labctl.stacks.artifact."""
+
+    MODULE = "artifact"
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the module, and where it asks for the files, once more with them."""
+        self._args: dict[str, Any] = {}
+        self._resolved: Resolved | None = None
+        result = super().run(tmp, task_vars)
+        if result.pop("needs_archive", False) and self._resolved is not None:
+            archive = self._send(self._resolved)
+            args = {**self._args, "archive": archive}
+            answer = self._execute_module(
+                module_name="labctl.stacks.artifact", module_args=args, task_vars=task_vars or {}
+            )
+            result.update(answer)
+            self.keep_digest(result, task_vars or {})
+        if self._resolved is not None:
+            result.setdefault("warnings", []).extend(self._resolved.notes)
+        return result
+
+    def prepare(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """What the files must be, once the store has them; in check mode, as far as that is known without fetching."""
+        if used := sorted(INTERNAL & args.keys()):
+            raise InputError(f"option {used[0]!r} is not for use in playbooks", hint="Leave it out.")
+        if args.get("state", "present") != "present":
+            return args
+        if missing := [key for key in ("name", "path") if not args.get(key)]:
+            raise InputError(f"artifact needs {' and '.join(missing)}")
+        artifact = catalogue(str(args["name"]), str(args["version"]) if args.get("version") else None)
+        store, source = Store(), str(args.get("source") or "")
+        self._resolved = (
+            store.find(artifact, source=source) if self._task.check_mode else store.resolve(artifact, source=source)
+        )
+        entries = self._resolved.entries if self._resolved else store.expected(artifact, source=source)
+        self._args = {
+            **args,
+            "part": args.get("part") or artifact.name,
+            "version": artifact.version,
+            "source": self._resolved.source if self._resolved else "",
+            "store": str(self._templar.template(task_vars.get("labctl_store") or "")),
+            "tree": {
+                "digest": tree_digest(entries) if entries else "",
+                "listing": listing_digest({entry.path: entry.size for entry in entries}),
+                "files": len(entries),
+                "bytes": sum(entry.size for entry in entries),
+                "fetch": self._resolved is None,
+            },
+        }
+        return self._args
+
+    def _send(self, resolved: Resolved) -> str:
+        """The tree as one tar on the host, in the task's own temporary folder there; its path."""
+        shell = self._connection._shell
+        if shell.tmpdir is None:
+            self._make_tmp_path()
+        remote: str = shell.join_path(shell.tmpdir, f"{resolved.digest}.tar")
+        self._transfer_file(str(Store().pack(resolved)), remote)
+        self._fixup_perms2((shell.tmpdir, remote))
+        return remote

@@ -1,0 +1,139 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the labctl authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Install a pinned artefact of the catalogue."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: artifact
+short_description: Install a pinned artefact of the catalogue
+version_added: 0.1.0
+description:
+  - Has an artefact, such as Hadoop's jars, on a host, reached by a link at O(path).
+  - The controller takes it from its store, or fetches it there once from the sources that the catalogue pins
+    (C(artifacts/<name>.yml)); every file is verified against a digest or a lock before use, and again on each run.
+  - Where the host sees the controller's store (host variable C(labctl_store)), O(path) becomes a link into it and
+    nothing is copied. Elsewhere the files are sent once, unpacked below C(/opt/labctl), verified on the host, and
+    O(path) links there. A changed version replaces the link at once; a version that no role uses any more is removed.
+  - A file or folder that stands at O(path) and is not a link is never touched; the task fails instead.
+extends_documentation_fragment: labctl.stacks.bulk
+options:
+  name:
+    description: Name of the artefact in the catalogue. Required with O(state=present), and then the default of O(part).
+    type: str
+  version:
+    description: Version, one of those in the catalogue. The catalogue's default where it is not given.
+    type: str
+  path:
+    description: Absolute path of the link. Its folder must be there. Required with O(state=present).
+    type: path
+  source:
+    description:
+      - Take the artefact from this source of the catalogue only, such as V(maven) or V(archive). Without it the sources
+        are tried in the catalogue's order.
+    type: str
+    default: ""
+  tree:
+    description: What the files must be. Made by the action plugin, not for use in playbooks.
+    type: dict
+    default: {}
+  store:
+    description: Where the host sees the store. Made by the action plugin, not for use in playbooks.
+    type: str
+    default: ""
+  archive:
+    description: The files as they were sent to the host. Made by the action plugin, not for use in playbooks.
+    type: str
+    default: ""
+attributes:
+  check_mode:
+    details: Fetches nothing, and says C(would fetch) of what is not in the store.
+"""
+
+EXAMPLES = r"""
+- name: Have Hadoop in /opt/hadoop
+  labctl.stacks.artifact:
+    role: hdfs
+    name: hadoop
+    version: "3.5.0"
+    path: /opt/hadoop
+  register: __hdfs_artifact
+
+- name: Have it from the project's release archive, whatever it weighs
+  labctl.stacks.artifact:
+    role: hdfs
+    name: hadoop
+    path: /opt/hadoop
+    source: archive
+
+- name: Remove what this role installed
+  labctl.stacks.artifact:
+    role: hdfs
+    state: absent
+"""
+
+RETURN = r"""
+version:
+  description: The version that is installed.
+  returned: with state=present
+  type: str
+  sample: "3.5.0"
+digest:
+  description:
+    - sha256 over every file's digest, mode and path. Equal digests, equal files, whatever the source.
+    - Empty in check mode for an archive that was never fetched, as only unpacking tells.
+  returned: with state=present
+  type: str
+  sample: 8ce5d528976b859fc696a8376bff2f31eddb2e26bfd8d95e05c6904a6418c66e
+source:
+  description: Where the controller took it from in this run, V(store) or the name of a source.
+  returned: with state=present
+  type: str
+  sample: store
+path:
+  description: The link.
+  returned: with state=present
+  type: str
+  sample: /opt/hadoop
+changes:
+  description: Every change in a line.
+  returned: always
+  type: list
+  elements: str
+  sample: ["/opt/hadoop: absent -> /opt/labctl/hadoop-3.5.0-8ce5d528976b"]
+manifest:
+  description: The role's manifest on the host, with an empty sha256 where there is none.
+  returned: always
+  type: dict
+  sample: {role: hdfs, sha256: 5d41402abc4b2a76b9719d911017c5925d41402abc4b2a76b9719d911017c592}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.labctl.stacks.plugins.module_utils.bulk import BULK_OPTIONS, run_bulk
+from ansible_collections.labctl.stacks.plugins.module_utils.store.install import absent, present
+
+OPTIONS = {
+    "name": {"type": "str"},
+    "version": {"type": "str"},
+    "path": {"type": "path"},
+    "source": {"type": "str", "default": ""},
+    "tree": {"type": "dict", "default": {}},
+    "store": {"type": "str", "default": ""},
+    "archive": {"type": "str", "default": ""},
+}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={**BULK_OPTIONS, **OPTIONS},
+        required_if=[("state", "present", ("name", "version", "path", "tree"))],
+        supports_check_mode=True,
+    )
+    run_bulk(module, "artifact", present, absent)
+
+
+if __name__ == "__main__":
+    main()
