@@ -35,9 +35,12 @@ def destroy(lab: Lab, layout: state.Layout, progress: Progress) -> list[str]:
             if firewall.remove(lab_id):
                 removed.append("forwarding rules")
             removed += _files(lab, layout)
-            if not any(entry.is_dir() for entry in state.nspawn_root().iterdir()):
+            # An empty folder is a lock of somebody who has not begun; he switches forwarding on himself.
+            if not any(any(entry.iterdir()) for entry in state.nspawn_root().iterdir() if entry.is_dir()):
                 if firewall.restore_forwarding(state.nspawn_root() / "ip_forward.json", supervisor.boot_id()):
                     removed.append("forwarding, which was off before the first lab")
+                if supervisor.under_systemd():
+                    run(["systemctl", "stop", "labctl.slice"], check=False)
                 for folder in (state.nspawn_root(), STATE_ROOT):
                     with contextlib.suppress(OSError):
                         folder.rmdir()
@@ -58,6 +61,7 @@ def _hosts(lab_id: str, layout: state.Layout, progress: Progress) -> list[str]:
                 progress(name, "shutting down")
             found = supervisor.stop(lab_id, name, record)
             folder = layout.host_dir(name)
+            supervisor.clear_runtime(lab_id, name, layout.root(name))
             found |= rootfs.unmount(folder)
             found |= cgroup.remove(cgroup.group_name(lab_id, name))
             if folder.exists():

@@ -64,13 +64,22 @@ def restore_text(table: str, stale: list[str], wanted: list[str]) -> str:
     return "\n".join([f"*{table}", *lines, "COMMIT"]) + "\n"
 
 
+def same(present: list[str], wanted: list[str]) -> bool:
+    """Whether two lists say the same rules in the same order, however a version of iptables spells them."""
+
+    def words(rule: str) -> list[str]:
+        return sorted(",".join(sorted(word.split(","))) for word in shlex.split(rule))
+
+    return [words(rule) for rule in present] == [words(rule) for rule in wanted]
+
+
 def _present(table: str, lab_id: str) -> list[str]:
     return tagged(run(["iptables", "-w", "-t", table, "-S", CHAINS[table]]), CHAINS[table], lab_id)
 
 
 def complete(lab_id: str, bridge: str, subnet: IPv4Network) -> bool:
     """Whether the lab's rules are all there; root only."""
-    return all(_present(table, lab_id) == wanted for table, wanted in rules(lab_id, bridge, subnet).items())
+    return all(same(_present(table, lab_id), wanted) for table, wanted in rules(lab_id, bridge, subnet).items())
 
 
 def ensure(lab_id: str, bridge: str, subnet: IPv4Network) -> bool:
@@ -89,7 +98,7 @@ def _replace(lab_id: str, wanted: dict[str, list[str]]) -> bool:
     text = ""
     for table, lines in wanted.items():
         present = _present(table, lab_id)
-        if present != lines:
+        if not same(present, lines):
             text += restore_text(table, present, lines)
     if text:
         run(["iptables-restore", "-w", "--noflush"], stdin=text)

@@ -200,6 +200,7 @@ def _build(argv: list[str], progress: Progress) -> None:
         errors="replace",
         # No proxy, no mirror: the caller's environment may name what the way to Debian's archive needs.
         env={**os.environ, **environment()},
+        umask=0o022,
         start_new_session=True,
     )
     try:
@@ -231,6 +232,14 @@ def why(said: list[str]) -> str:
     return (tellers or errors or said or ["it said nothing"])[0][:300]
 
 
+def _make_parents(path: Path, root: Path) -> None:
+    """The folders above a path, readable to all whatever the caller's umask is."""
+    for folder in reversed(path.relative_to(root).parents):
+        if not (root / folder).is_dir():
+            (root / folder).mkdir()
+            (root / folder).chmod(0o755)
+
+
 def customise(root: Path) -> None:
     """Make a bare root an image: what identifies the build machine goes, networkd and sshd are set up."""
     for pattern in ("etc/ssh/ssh_host_*", "var/lib/apt/lists/*_*", "var/cache/apt/*.bin", "var/log/*.log"):
@@ -239,14 +248,14 @@ def customise(root: Path) -> None:
     (root / "etc/dpkg/dpkg.cfg.d/99mmdebstrap").unlink(missing_ok=True)
     for name, text in _FILES.items():
         path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_parents(path, root)
         path.unlink(missing_ok=True)  # mmdebstrap copies some of the build machine's, or leaves links
         path.write_text(text, encoding="utf-8")
         path.chmod(0o644)
     units = root / "etc/systemd/system"
     for name, target in _LINKS.items():
         path = units / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_parents(path, root)
         path.unlink(missing_ok=True)
         path.symlink_to(target)
     # systemd compares these with /usr, and would rebuild caches and users at each host's first boot.

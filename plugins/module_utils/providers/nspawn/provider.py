@@ -337,6 +337,7 @@ class _Maker:
         self.progress(name, "booting")
         # Nothing of an earlier run may still be there: nspawn finds the root busy.
         supervisor.stop(self.record.id, name, None)
+        supervisor.clear_runtime(self.record.id, name, self.layout.root(name))
         rootfs.mount(self.layout.host_dir(name), image.path_of(made.image))
         self._names(name)
         spec = self.specs[name]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -81,7 +80,6 @@ def host_files(
         "etc/ssh/ssh_host_ed25519_key": (private, 0o600),
         "etc/ssh/ssh_host_ed25519_key.pub": (f"{public}\n", 0o644),
         "root/.ssh/authorized_keys": (block("", [authorized_key]), 0o600),
-        "var/lib/labctl/.keep": ("", 0o644),
     }
 
 
@@ -95,6 +93,7 @@ def fill_upper(upper: Path, image: Path, files: Mapping[str, tuple[str, int]]) -
             if not folder.exists():
                 lower = image / folder.relative_to(upper)
                 default = 0o700 if part == ".ssh" else 0o755
+                # mkdir's mode goes through the caller's umask, chmod's does not.
                 folder.mkdir()
                 folder.chmod(stat.S_IMODE(lower.lstat().st_mode) if lower.is_dir() else default)
         target = upper / path
@@ -124,8 +123,6 @@ def mount(host_dir: Path, image: Path) -> None:
     root = host_dir / "root"
     if mounts_below(root):
         return
-    for name in ("upper", "work", "root"):
-        (host_dir / name).mkdir(exist_ok=True)
     options = f"lowerdir={image.name},upperdir={host_dir / 'upper'},workdir={host_dir / 'work'}"
     try:
         run(["mount", "-t", "overlay", "labctl", "-o", options, str(root)], cwd=image.parent)
@@ -167,8 +164,8 @@ def clear_half_made(host_dir: Path) -> None:
         remove_tree(host_dir)
     host_dir.mkdir(mode=0o700)
     for name in ("upper", "work", "root"):
-        (host_dir / name).mkdir(mode=0o755)
-    shutil.chown(host_dir, 0, 0)
+        (host_dir / name).mkdir()
+        (host_dir / name).chmod(0o755)
 
 
 # Files of a live root -------------------------------------------------------------------------------------------

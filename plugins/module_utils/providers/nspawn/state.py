@@ -16,6 +16,7 @@ and inventory work unprivileged.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -154,6 +155,14 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
     draft.replace(path)
 
 
+def _make(folder: Path) -> None:
+    """Make a folder and those above it, readable to all whatever the caller's umask is."""
+    for path in (*reversed(folder.parents), folder):
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()
+            path.chmod(0o755)
+
+
 @contextmanager
 def locked(folder: Path, *, wait: bool) -> Iterator[None]:
     """Hold a folder for this process. The lock dies with the process, and leaves no file behind.
@@ -162,7 +171,7 @@ def locked(folder: Path, *, wait: bool) -> Iterator[None]:
     LockedError where it is held and ``wait`` is off.
     """
     while True:
-        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _make(folder)
         try:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except FileNotFoundError:

@@ -20,8 +20,11 @@ from pathlib import Path
 
 from ...errors import ProviderError
 from ..command import environment, find, run
-from . import cgroup
+from . import cgroup, rootfs
 from .state import Layout, RunRecord
+
+#: Where nspawn keeps locks, and folders it shares with hosts.
+NSPAWN_RUNTIME = Path("/run/systemd/nspawn")
 
 #: Arguments: the run file, the rest of its JSON, a number of cgroups, these, and the command.
 SCRIPT = """\
@@ -58,11 +61,15 @@ class Boot:
     @property
     def machine(self) -> str:
         """Unique on this machine: nspawn derives the host's interface name and hardware address from it."""
-        return f"labctl-{self.lab_id[:8]}-{self.host}"
+        return machine_name(self.lab_id, self.host)
 
     @property
     def unit(self) -> str:
         return unit_name(self.lab_id, self.host)
+
+
+def machine_name(lab_id: str, host: str) -> str:
+    return f"labctl-{lab_id[:8]}-{host}"
 
 
 def unit_name(lab_id: str, host: str) -> str:
@@ -273,6 +280,18 @@ def stop(lab_id: str, host: str, record: RunRecord | None, seconds: float = 15) 
     while record is not None and alive(record) and time.monotonic() < deadline:
         time.sleep(0.02)
     return found
+
+
+def clear_runtime(lab_id: str, host: str, root: Path) -> None:
+    """Remove what a killed nspawn leaves in /run/systemd/nspawn, some of it mounted; systemd 257 refuses to start a
+    host while it is there. Only for a host that does not run."""
+    with contextlib.suppress(OSError):
+        found = root.stat()
+        (NSPAWN_RUNTIME / "locks" / f"inode-{found.st_dev}:{found.st_ino}").unlink(missing_ok=True)
+    for folder in NSPAWN_RUNTIME.glob(f"*/{machine_name(lab_id, host)}"):
+        rootfs.unmount(folder)
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _signal(record: RunRecord, number: signal.Signals) -> None:
