@@ -149,13 +149,18 @@ def spread(what: str, used: Set[str], hosts: List[str]) -> str:
     return "%s on %s" % (what, ", ".join(on))
 
 
+def entries(value: Any) -> List[Dict[str, Any]]:
+    """A list from Hadoop's REST interfaces, which answer a list of one as the one."""
+    return [value] if isinstance(value, dict) else list(value)
+
+
 def task_hosts(history: str, job: str) -> Tuple[int, Set[str]]:
     """The number of map tasks of the job, and the hosts its tasks succeeded on, as the history server tells."""
     base = "%s/ws/v1/history/mapreduce/jobs/%s" % (history.rstrip("/"), job)
     deadline = time.monotonic() + 30
     while True:
         try:
-            tasks = get_json(base + "/tasks")["tasks"]["task"]
+            tasks = entries(get_json(base + "/tasks")["tasks"]["task"])
             break
         except RestError:
             # The job's record reaches the history server a moment after the job's end.
@@ -165,7 +170,8 @@ def task_hosts(history: str, job: str) -> Tuple[int, Set[str]]:
     hosts = set()
     for task in tasks:
         attempts = get_json("%s/tasks/%s/attempts" % (base, task["id"]))["taskAttempts"]["taskAttempt"]
-        hosts |= {a["nodeHttpAddress"].split(":")[0] for a in attempts if a["state"] == "SUCCEEDED"}
+        done = [attempt for attempt in entries(attempts) if attempt["state"] == "SUCCEEDED"]
+        hosts |= {attempt["nodeHttpAddress"].split(":")[0] for attempt in done}
     return sum(1 for task in tasks if task["type"] == "MAP"), hosts
 
 
@@ -178,7 +184,7 @@ def run_job(module: AnsibleModule, work: str) -> str:
         raise SmokeError("%s holds no hadoop-mapreduce-examples jar" % home)
     argv = ["timeout", str(module.params["timeout"]), "runuser", "-u", "nobody", "--", module.params["command"], "jar"]
     argv += [str(jars[0]), "wordcount", "-Dyarn.app.mapreduce.am.staging-dir=%s/staging" % work]
-    argv += ["-Dmapreduce.job.name=labctl smoke test", work + "/in", work + "/out"]
+    argv += [work + "/in", work + "/out"]
     environment = {"HADOOP_USER_NAME": USER, "HADOOP_ROOT_LOGGER": "INFO,console"}
     code, out, err = module.run_command(argv, environ_update=environment, cwd="/")
     found = re.search(r"job_\d+_\d+", out + err)

@@ -7,6 +7,7 @@ from ansible_collections.labctl.stacks.plugins.modules.hadoop_smoke import (
     SmokeError,
     TOKEN,
     compare,
+    entries,
     parse_counts,
     spread,
 )
@@ -44,3 +45,8 @@ def test_work_on_one_host_of_two_is_not_a_cluster() -> None:
         spread("tasks ran", {"w1"}, ["w1", "w2"])
     with pytest.raises(SmokeError, match="blocks lie on no host only"):
         spread("blocks lie", {"elsewhere"}, ["w1"])
+
+
+def test_a_list_of_one_is_a_list() -> None:
+    assert entries({"id": "a"}) == [{"id": "a"}]
+    assert entries([{"id": "a"}, {"id": "b"}]) == [{"id": "a"}, {"id": "b"}]
