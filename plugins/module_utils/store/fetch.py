@@ -45,9 +45,11 @@ def fetch_jars(source: MavenSource, missing: Iterable[Entry], blobs: Blobs, prog
     except PreflightError as exc:
         failure = exc
     findings = [finding for jar in jars if (finding := _take(jar, work, blobs))]
+    if failure is not None and len(findings) < len(jars):
+        names = ", ".join(finding.where for finding in findings[:3]) + (", ..." if len(findings) > 3 else "")
+        raise PreflightError(f"{failure}; still missing: {names}", hint=failure.hint) from failure
     if failure is not None:
-        missing_jars = ", ".join(finding.where for finding in findings[:3]) + (", ..." if len(findings) > 3 else "")
-        raise PreflightError(f"{failure}; still missing: {missing_jars}", hint=failure.hint) from failure
+        raise failure
     findings += [Finding(name, "was not asked for") for name in maven.unexpected(work, jars)]
     if findings:
         raise PreflightError(

@@ -115,6 +115,7 @@ def members(stream: BinaryIO, archive: str, limits: Limits = LIMITS) -> Iterator
                 _check(archive, member, kinds, limits, total)
                 path = plain_path(member.name)
                 kinds[path] = member.isdir()
+                kinds.update((parent.as_posix(), True) for parent in Path(path).parents)
                 executable = bool(member.mode & 0o111)
                 if member.isreg():
                     content = tar.extractfile(member)

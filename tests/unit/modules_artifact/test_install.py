@@ -1,0 +1,220 @@
+# Copyright (c) 2026 the labctl authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What artifact does on a host, with folders of the test's own in place of /opt/labctl and /var/lib/labctl."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.labctl.stacks.plugins.module_utils.bulk import Call, Outcome
+from ansible_collections.labctl.stacks.plugins.module_utils.errors import ConvergeError, InputError, PreflightError
+from ansible_collections.labctl.stacks.plugins.module_utils.manifest import Manifest
+from ansible_collections.labctl.stacks.plugins.module_utils.store import install
+from ansible_collections.labctl.stacks.plugins.module_utils.store.tree import (
+    listing_digest,
+    read_tree,
+    sizes_in,
+    tree_digest,
+)
+from ansible_collections.labctl.stacks.plugins.module_utils.store.unpack import pack_tree
+
+
+class Host:
+    """A host's folders, and trees as the controller has them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.state = root / "state"
+        self.trees = root / "opt-labctl"
+        self.link = root / "opt" / "hadoop"
+        self.store = root / "mount"
+        self.link.parent.mkdir()
+        install.TREES = self.trees
+
+    def made(self, version: str) -> dict[str, Any]:
+        """Options for a version, with its tar and its tree in the mounted store."""
+        draft = self.root / f"made-{version}"
+        if not draft.exists():
+            (draft / "lib").mkdir(parents=True)
+            (draft / "lib" / f"thing-{version}.jar").write_bytes(version.encode())
+            (draft / "lib" / f"thing-{version}.jar").chmod(0o444)
+        entries = read_tree(draft)
+        digest = tree_digest(entries)
+        (self.store / "trees").mkdir(parents=True, exist_ok=True)
+        if not (self.store / "trees" / digest).exists():
+            (self.store / "trees" / digest).symlink_to(draft)
+        archive = self.root / f"{version}.tar"
+        with archive.open("wb") as stream:
+            pack_tree(draft, entries, stream)
+        sizes = sizes_in(draft)
+        tree = {
+            "digest": digest,
+            "listing": listing_digest(sizes),
+            "files": len(sizes),
+            "bytes": sum(sizes.values()),
+            "fetch": False,
+        }
+        return {
+            "name": "thing",
+            "version": version,
+            "path": str(self.link),
+            "source": "store",
+            "tree": tree,
+            "archive": str(archive),
+            "store": "",
+        }
+
+    def call(self, options: dict[str, Any], *, role: str = "hdfs", check: bool = False) -> Call:
+        return Call(Manifest.load(role, self.state), "artifact/thing", options, check)
+
+    def present(self, options: dict[str, Any], **where: Any) -> Outcome:
+        return install.present(self.call(options, **where))
+
+    def absent(self, **where: Any) -> Outcome:
+        return install.absent(self.call({}, **where))
+
+    def manifest(self, role: str = "hdfs") -> str:
+        return Manifest.load(role, self.state).sha256
+
+    @property
+    def unpacked(self) -> list[str]:
+        return sorted(path.name for path in self.trees.iterdir()) if self.trees.exists() else []
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    monkeypatch.setattr(install, "TREES", tmp_path)
+    return Host(tmp_path)
+
+
+def test_tree_is_unpacked_and_linked_and_a_second_run_changes_nothing(host: Host) -> None:
+    options = host.made("1")
+    first = host.present(options)
+    assert (host.link / "lib/thing-1.jar").read_text() == "1"
+    assert [str(change) for change in first.changes] == [
+        f"{host.link.resolve()}: absent -> unpacked",
+        f"{host.link}: absent -> {host.link.resolve()}",
+    ]
+    recorded = host.manifest()
+    second = host.present({**options, "archive": ""})
+    assert (second.changes, host.manifest()) == ([], recorded)
+
+
+def test_files_are_asked_for_only_when_they_are_needed(host: Host) -> None:
+    options = {**host.made("1"), "archive": ""}
+    assert host.present(options).values == {"needs_archive": True}
+    assert not host.link.exists()
+    assert not host.manifest()
+
+
+def test_check_mode_says_what_a_run_does_and_does_nothing(host: Host) -> None:
+    options = host.made("1")
+    said = host.present({**options, "archive": ""}, check=True)
+    assert (host.unpacked, host.link.is_symlink(), host.manifest()) == ([], False, "")
+    assert said.changes == host.present(options).changes
+    assert host.absent(check=True).changes == host.absent().changes
+
+
+def test_check_mode_says_would_fetch_of_what_the_store_lacks(host: Host) -> None:
+    options = {**host.made("1"), "archive": "", "store": str(host.root / "empty")}
+    options["tree"] = {**options["tree"], "fetch": True}
+    assert str(host.present(options, check=True).changes[0]) == "thing 1: not in the store -> would fetch"
+
+
+def test_mounted_store_is_linked_and_nothing_copied(host: Host) -> None:
+    options = {**host.made("1"), "store": str(host.store), "archive": ""}
+    host.present(options)
+    assert host.link.readlink() == host.store / "trees" / options["tree"]["digest"]
+    assert host.unpacked == []
+    assert host.present(options).changes == []
+
+
+def test_mounted_store_without_the_tree_is_an_error(host: Host) -> None:
+    options = {**host.made("1"), "store": str(host.root / "empty"), "archive": ""}
+    with pytest.raises(PreflightError, match="store mounted on this host should show, is not there"):
+        host.present(options)
+    (host.root / "made-1/lib/more").write_text("more")
+    with pytest.raises(PreflightError, match="2 files, 5 bytes instead of 1 files, 1 bytes"):
+        host.present({**options, "store": str(host.store)})
+
+
+def test_new_version_replaces_the_old_one(host: Host) -> None:
+    host.present(host.made("1"))
+    host.present(host.made("2"))
+    assert (host.link / "lib/thing-2.jar").read_text() == "2"
+    assert [name[:8] for name in host.unpacked] == ["thing-2-"]
+
+
+def test_version_that_another_role_needs_stays(host: Host) -> None:
+    host.present(host.made("1"))
+    host.present(host.made("1"), role="yarn")
+    host.present({**host.made("2"), "path": str(host.root / "opt/other")})
+    assert [name[:8] for name in host.unpacked] == ["thing-1-", "thing-2-"]
+    assert host.link.is_symlink()
+    host.absent(role="yarn")
+    assert [name[:8] for name in host.unpacked] == ["thing-2-"]
+    assert not host.link.is_symlink()
+    host.absent()
+    assert not host.trees.exists()
+    assert host.manifest() == host.manifest("yarn") == ""
+
+
+def test_damaged_tree_is_replaced(host: Host) -> None:
+    options = host.made("1")
+    host.present(options)
+    (host.link / "lib/evil.jar").write_text("evil")
+    outcome = host.present(options)
+    assert "2 files, 5 bytes instead of 1 files" in str(outcome.changes[0])
+    assert [path.name for path in (host.link / "lib").iterdir()] == ["thing-1.jar"]
+    assert len(host.unpacked) == 1
+
+
+def test_bytes_that_changed_on_the_way_are_refused_and_the_old_version_stays(host: Host) -> None:
+    host.present(host.made("1"))
+    options = {**host.made("2"), "archive": host.made("1")["archive"]}
+    with pytest.raises(ConvergeError, match="not what was sent"):
+        host.present(options)
+    assert (host.link / "lib/thing-1.jar").exists()
+    assert [name[:8] for name in host.unpacked] == ["thing-1-"]
+    host.absent()
+    assert host.unpacked == []
+    assert host.manifest() == ""
+
+
+def test_leftovers_of_a_killed_run_are_cleared(host: Host) -> None:
+    (host.trees / ".new-1234/lib").mkdir(parents=True)
+    host.present(host.made("1"))
+    assert [name[:8] for name in host.unpacked] == ["thing-1-"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_is_not_a_link_is_never_touched(host: Host, kind: str) -> None:
+    if kind == "folder":
+        host.link.mkdir()
+    else:
+        host.link.write_text("precious")
+    with pytest.raises(PreflightError, match="not a link of ours"):
+        host.present(host.made("1"))
+    assert host.link.exists()
+    assert host.unpacked == []
+
+
+def test_link_that_was_there_before_comes_back(host: Host) -> None:
+    host.link.symlink_to("/srv/hadoop-2")
+    host.present(host.made("1"))
+    host.present(host.made("2"))
+    host.absent()
+    assert str(host.link.readlink()) == "/srv/hadoop-2"
+
+
+@pytest.mark.parametrize("path", ["relative", "/", "/opt/../etc/x"])
+def test_odd_paths_are_refused(host: Host, path: str) -> None:
+    with pytest.raises(InputError):
+        host.present({**host.made("1"), "path": path})
+
+
+def test_missing_folder_of_the_link_is_named(host: Host) -> None:
+    with pytest.raises(InputError, match="its folder is not there"):
+        host.present({**host.made("1"), "path": str(host.root / "no/where")})
