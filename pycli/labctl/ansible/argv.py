@@ -20,9 +20,14 @@ def playbook_argv(
     check: bool = False,
     diff: bool = False,
     verbosity: int = 0,
+    setpriv: str = "",
 ) -> list[str]:
-    """``ansible-playbook`` for one playbook, named by its path or collection name."""
-    argv = [program, "--inventory", str(inventory)]
+    """``ansible-playbook`` for one playbook, named by its path or collection name.
+
+    With ``setpriv``, util-linux's, the kernel interrupts Ansible where labctl is killed without a chance to do so.
+    """
+    argv = [setpriv, "--pdeathsig", "INT"] if setpriv else []
+    argv += [program, "--inventory", str(inventory)]
     if check:
         argv.append("--check")
     if diff:

@@ -12,6 +12,8 @@ from typing import Any
 from labctl.lab.events import Event, Listener
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+#: What ansible-core 2.19 puts before the message of a module or an action.
+_PREFIX = re.compile(r"^Task failed: (Module failed: |Action failed: )?")
 _LONGEST = 2000
 
 
@@ -163,7 +165,7 @@ def failure_text(result: Mapping[str, Any]) -> str:
     failed = [item for item in items if item.get("failed") or item.get("unreachable")]
     if failed:
         return clean("\n".join(dict.fromkeys(failure_text(item) for item in failed[:5])))
-    parts = [str(result.get("msg") or "").strip()]
+    parts = [_PREFIX.sub("", str(result.get("msg") or "").strip())]
     for stream in ("stderr", "module_stderr", "stdout", "module_stdout"):
         text = str(result.get(stream) or "").strip()
         if text and text not in parts[0]:

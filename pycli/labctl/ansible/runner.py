@@ -132,6 +132,7 @@ def _prepared(playbook: Playbook, program: str, reader: Reader) -> Any:
         check=playbook.check,
         diff=playbook.diff,
         verbosity=max(0, playbook.verbosity - 1),
+        setpriv=shutil.which("setpriv") or "",
     )
     # ansible-runner starts from our whole environment; what we left out of `env` stays out.
     runner.config.env = {

@@ -69,10 +69,10 @@ def run(argv: list[str]) -> int:
         sys.stdout.flush()
         return int(code or 0)
     except Interrupted as exc:
-        app.err.print(f"interrupted ({exc}); the same command again goes on from there")
+        app.tell(f"interrupted ({exc}); the same command again goes on from there")
         return INTERRUPTED
     except typer.Abort:
-        app.err.print("nothing was done")
+        app.tell("nothing was done")
         return INTERRUPTED
     except LabError as exc:
         if app.debug:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ansible_collections.labctl.stacks.plugins.module_utils.errors import LabError
     from rich.console import Console
+    from rich.text import Text
 
 
 @dataclass
@@ -49,7 +50,6 @@ class App:
             markup=False,
             emoji=False,
             highlight=False,
-            soft_wrap=True,
         )
 
     @property
@@ -68,17 +68,21 @@ class App:
     def say(self, text: str, style: str = "") -> None:
         """A line of talk; silent under --quiet."""
         if not self.quiet:
-            self.err.print(text, style=style or None)
+            self.tell(text, style)
+
+    def tell(self, text: str | Text, style: str = "") -> None:
+        """A line of talk that --quiet does not silence; never broken, so that it can be copied."""
+        self.err.print(text, style=style or None, soft_wrap=True)
 
     def fail(self, error: LabError) -> None:
         """Show an error with all its findings, and what to do about it."""
         from rich.text import Text
 
-        self.err.print(Text.assemble(("error: ", "bold red"), str(error)))
+        self.tell(Text.assemble(("error: ", "bold red"), str(error)))
         for finding in error.findings:
-            self.err.print("  " + str(finding).replace("\n", "\n    "))
+            self.tell("  " + str(finding).replace("\n", "\n    "))
         if error.hint:
-            self.err.print(Text.assemble(("hint: ", "bold cyan"), error.hint))
+            self.tell(Text.assemble(("hint: ", "bold cyan"), error.hint))
 
     def table(self, header: list[str], rows: list[list[str]]) -> None:
         """Columns on standard output, as wide as they need to be, the same on a terminal and in a pipe."""

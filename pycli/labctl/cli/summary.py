@@ -59,7 +59,7 @@ def _notices(app: App, lab: Lab, result: Result) -> None:
     state = State(lab)
     for stack in result.notices:
         if text := topology(stack).notice:
-            app.err.print(f"note: {text}", style="yellow")
+            app.tell(f"note: {text}", "yellow")
             state.set_noticed(stack)
 
 

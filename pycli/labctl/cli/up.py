@@ -36,7 +36,7 @@ def up(
     Makes and repairs, never removes: the same command again finishes what was interrupted, and changes nothing
     where nothing is to be done.
     """
-    from ansible_collections.labctl.stacks.plugins.module_utils.errors import PreflightError
+    from ansible_collections.labctl.stacks.plugins.module_utils.errors import LabError
 
     from labctl.cli.progress import progress
     from labctl.cli.summary import announce, foreseen
@@ -51,7 +51,7 @@ def up(
     found, created = lab_for(lab, stack)
     try:
         core.preflight(found)
-    except PreflightError:
+    except LabError:
         if created:
             removal.forget(found)
         raise

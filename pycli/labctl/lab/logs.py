@@ -13,10 +13,13 @@ for path in glob.glob("/var/lib/labctl/manifest.d/*.json"):
     with open(path) as stream:
         for section in json.load(stream).get("sections", {}).values():
             units.update(record["name"] for record in section.get("units", []))
-if unit:
-    units = {unit if "." in unit else unit + ".service"}
 if not units:
     sys.exit("labctl manages no unit on this host")
+if unit:
+    full = unit if "." in unit else unit + ".service"
+    if full not in units:
+        sys.exit("labctl manages no unit " + full + " here, but " + ", ".join(sorted(units)))
+    units = {full}
 argv = ["journalctl", "--no-pager", "--quiet", "--output=short-iso", "--lines=" + lines]
 argv += ["--follow"] if follow == "follow" else []
 os.execvp("journalctl", argv + ["--unit=" + name for name in sorted(units)])

@@ -67,8 +67,13 @@ def stale_stacks(lab: Lab, options: Options) -> tuple[str, ...]:
 
 
 def preflight(lab: Lab) -> None:
-    """Everything this machine lacks for the lab, in one PreflightError; touches nothing."""
-    backend.provider_for(lab).preflight()
+    """Everything this machine lacks for the lab, in one PreflightError; ProviderError for another's lab of its name.
+
+    Touches nothing.
+    """
+    provider = backend.provider_for(lab)
+    provider.preflight()
+    provider.plan()
 
 
 def _make(lab: Lab, provider: Any, tell: Listener, run: Run, result: Result) -> ProviderError | None:
