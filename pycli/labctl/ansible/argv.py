@@ -10,6 +10,8 @@ from pathlib import Path
 #: Marks every process of a run, so that an interrupted one leaves none behind.
 RUN_MARK = "LABCTL_RUN"
 _MAX_FORKS = 32
+#: Ansible's own settings, and those by which ansible-runner talks to its part inside Ansible.
+_NOT_PASSED_ON = ("ANSIBLE_", "AWX_", "RUNNER_", "ORIGINAL_STDOUT_CALLBACK")
 
 
 def playbook_argv(
@@ -52,7 +54,7 @@ def environment(
     the current folder and be another's. ``scripts`` is where our environment's programs are, ``collections``
     where this very copy of the collection is, ``private`` a folder of the run's own with an empty ansible.cfg.
     """
-    env = {key: value for key, value in base.items() if not key.startswith(("ANSIBLE_", "AWX_"))}
+    env = {key: value for key, value in base.items() if not key.startswith(_NOT_PASSED_ON)}
     path = env.get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     return env | {
         RUN_MARK: run_id,

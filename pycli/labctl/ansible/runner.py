@@ -23,6 +23,8 @@ from labctl.lab.interrupt import Interrupted, stop
 
 #: How long ansible-playbook gets to end by itself after an interrupt, in seconds.
 _PATIENCE = 10.0
+#: The variables by which ansible-runner has Ansible report to it.
+_RUNNERS_OWN = {"ANSIBLE_CALLBACK_PLUGINS", "ANSIBLE_STDOUT_CALLBACK", "AWX_ISOLATED_DATA_DIR"}
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def _prepared(playbook: Playbook, program: str, reader: Reader) -> Any:
         private_data_dir=str(playbook.private),
         playbook=playbook.name,
         inventory=str(playbook.inventory),
-        envvars=env,
+        envvars=env | {"AWX_LIB_DIRECTORY": ""},
         settings={"pexpect_timeout": 1},
         suppress_env_files=True,
         fact_cache_type="memory",
@@ -134,12 +136,9 @@ def _prepared(playbook: Playbook, program: str, reader: Reader) -> Any:
         verbosity=max(0, playbook.verbosity - 1),
         setpriv=shutil.which("setpriv") or "",
     )
-    # ansible-runner starts from our whole environment; what we left out of `env` stays out.
-    runner.config.env = {
-        key: value
-        for key, value in runner.config.env.items()
-        if key in env or not key.startswith("ANSIBLE_") or os.environ.get(key) != value
-    }
+    # ansible-runner starts from our whole environment; of that, only what it needs to see events goes with ours.
+    own = {key: value for key, value in runner.config.env.items() if key in _RUNNERS_OWN}
+    runner.config.env = env | own
     return runner
 
 

@@ -38,7 +38,7 @@ def play(
             inventory=lab.inventory,
             hosts=len(lab.hosts),
             run_id=run.id,
-            private=run.folder / "ansible",
+            private=run.private,
             check=check,
             diff=diff,
             verbosity=verbosity,

@@ -24,6 +24,8 @@ from labctl.lab.interrupt import Interrupted
 
 #: Older runs are removed when a new one starts.
 KEPT_RUNS = 20
+#: The folder of a run that Ansible works in, there only while it does.
+PRIVATE = "ansible"
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -97,6 +99,11 @@ class Run:
         """How long a step took, in seconds."""
         self._data["timings"][step] = round(seconds, 3)
 
+    @property
+    def private(self) -> Path:
+        """Where Ansible may work; the runner makes and removes it."""
+        return self.folder / PRIVATE
+
     def playbook(self, summary: dict[str, Any]) -> None:
         self._data["playbooks"].append(summary)
 
@@ -126,7 +133,11 @@ def recorded(lab: Lab, command: str) -> Iterator[Run]:
 
 
 def _prune(runs: Path) -> None:
+    """Called with the lab's lock held, so that no other run is under way."""
     old = sorted(path for path in runs.iterdir() if path.is_dir() and not path.is_symlink())
+    for path in old:
+        # Left by a run that was killed; it holds more than a record may keep.
+        shutil.rmtree(path / PRIVATE, ignore_errors=True)
     for path in old[: max(0, len(old) - KEPT_RUNS + 1)]:
         shutil.rmtree(path, ignore_errors=True)
 
