@@ -156,9 +156,9 @@ def banner(address: str, port: int = 22, timeout: float = 1.0) -> bool:
         return False
 
 
-def wait_for_banner(address: str, deadline: float, alive: Callable[[], bool]) -> bool:
+def wait_for_banner(address: str, deadline: float, alive: Callable[[], bool], port: int = 22) -> bool:
     """Look every 50 ms until an ssh server greets, the host dies, or ``time.monotonic()`` passes ``deadline``."""
-    while not banner(address):
+    while not banner(address, port):
         if time.monotonic() > deadline or not alive():
             return False
         time.sleep(0.05)

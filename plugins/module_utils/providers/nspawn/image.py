@@ -50,6 +50,8 @@ BASE_PACKAGES = (
     "systemd",
     "systemd-sysv",
 )
+#: Whose images have to be: what is in them will run as root.
+OWNER = 0
 KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp")
 
 _LINKS = {
@@ -132,12 +134,12 @@ def path_of(digest: str) -> Path:
 
 
 def present(digest: str) -> bool:
-    """Whether the image is there, whole and root's: what is in it will run as root."""
+    """Whether the image is there, whole and root's."""
     try:
         found = path_of(digest).lstat()
     except OSError:
         return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == 0
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == OWNER
 
 
 def mmdebstrap_argv(recipe: Recipe, target: Path) -> list[str]:
@@ -164,7 +166,7 @@ def ensure(recipe: Recipe, progress: Progress) -> Path:
     parent = folder()
     make_dir(parent.parent)
     parent.mkdir(mode=0o700, exist_ok=True)
-    if parent.is_symlink() or parent.stat().st_uid != 0:
+    if parent.is_symlink() or parent.stat().st_uid != OWNER:
         raise ProviderError(f"{parent} is not root's own folder", hint="remove it; labctl makes it anew")
     progress("", f"waiting for the {recipe.suite} image")
     with locked(parent, wait=True):

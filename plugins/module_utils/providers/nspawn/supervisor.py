@@ -102,7 +102,6 @@ def nspawn_argv(boot: Boot) -> list[str]:
         "--timezone=off",
         "--link-journal=no",
         "--console=read-only",
-        "--setenv=SYSTEMD_NSPAWN_TMPFS_TMP=0",
         f"--bind-ro={store}:/var/lib/labctl/store",
     ]
 
