@@ -1,0 +1,130 @@
+# Copyright (c) 2026 the labctl authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Steps side by side, interrupts among them, and what a lab's folder remembers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.labctl.stacks.plugins.module_utils.errors import ProviderError
+from ansible_collections.labctl.stacks.plugins.module_utils.lab import Lab, ProviderSpec
+from labctl.lab.interrupt import Interrupted
+from labctl.lab.parallel import together
+from labctl.lab.records import KEPT_RUNS, Run, State, recorded
+
+PROGRAM = """\
+import subprocess, sys
+from labctl.lab.interrupt import Interrupted, raise_on_signals
+from labctl.lab.parallel import together
+raise_on_signals()
+def program():
+    print("started", flush=True)
+    subprocess.run(["sleep", "966"])
+def supervisor():
+    subprocess.Popen(["sleep", sys.argv[1]], start_new_session=True, stdout=subprocess.DEVNULL)
+    print("started", flush=True)
+try:
+    together({"program": program, "supervisor": supervisor, "other": program})
+except Interrupted as exc:
+    print("interrupted", exc)
+"""
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    folder = tmp_path / ".labctl"
+    folder.mkdir()
+    return Lab("demo", ProviderSpec("nspawn"), (), (), {}, None, tmp_path / "lab.yml", folder)
+
+
+def test_results_errors_and_times_by_name() -> None:
+    def bad() -> None:
+        raise ProviderError("no")
+
+    results, errors, seconds = together({"good": lambda: 7, "bad": bad})
+    assert results == {"good": 7}
+    assert {name: str(error) for name, error in errors.items()} == {"bad": "no"}
+    assert seconds.keys() == {"good", "bad"}
+
+
+def children(words: str) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "cmdline").read_bytes() == words.replace(" ", "\0").encode() + b"\0":
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
+def test_an_interrupt_ends_programs_but_not_what_left_our_session(number: signal.Signals) -> None:
+    seconds = str(96_000_000 + os.getpid())
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, seconds],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
+    )
+    assert process.stdout is not None
+    for _ in range(3):
+        assert process.stdout.readline() == "started\n"
+    deadline = time.monotonic() + 20
+    while len(children("sleep 966")) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(number)
+    process.send_signal(number)
+    assert process.communicate(timeout=30)[0] == f"interrupted {number.name}\n"
+    assert children("sleep 966") == []
+    supervisors = children(f"sleep {seconds}")
+    assert len(supervisors) == 1
+    os.kill(supervisors[0], signal.SIGKILL)
+
+
+def test_a_record_says_how_a_run_ended(lab: Lab) -> None:
+    def record(run: Run) -> dict[str, object]:
+        return dict(json.loads((run.folder / "run.json").read_text()))
+
+    with recorded(lab, "up") as run:
+        assert record(run)["result"] == "running"
+        run.timing("hosts", 1.23456)
+    assert (record(run)["result"], record(run)["timings"]["hosts"]) == ("done", 1.235)  # type: ignore[index]
+    for error, result, message in (
+        (ProviderError("no room"), "failed", "no room"),
+        (Interrupted("SIGINT"), "interrupted", ""),
+        (KeyError("s3cret"), "failed", "KeyError"),
+    ):
+        with pytest.raises(type(error)), recorded(lab, "up") as run:
+            raise error
+        assert (record(run)["result"], record(run)["message"]) == (result, message)
+    assert (lab.lab_dir / "runs").stat().st_mode & 0o777 == 0o700
+
+
+def test_old_runs_go_and_what_a_killed_one_left_too(lab: Lab) -> None:
+    killed = Run(lab, "up")
+    killed.private.mkdir()
+    for _ in range(KEPT_RUNS + 5):
+        assert len(list((lab.lab_dir / "runs").iterdir())) <= KEPT_RUNS
+        Run(lab, "up")
+        assert not killed.private.exists()
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"version": 2}', '{"version": 1, "lab": "another"}', "\x00"])
+def test_a_state_file_that_cannot_be_read_proves_nothing(lab: Lab, damage: str) -> None:
+    lab.lab_id(create=True)
+    state = State(lab)
+    state.set_checked("hadoop", True)
+    state.set_noticed("hadoop")
+    assert (State(lab).checked("hadoop"), State(lab).noticed("hadoop")) == (True, True)
+    (lab.lab_dir / "state.json").write_text(damage)
+    assert (State(lab).checked("hadoop"), State(lab).noticed("hadoop")) == (False, False)
