@@ -177,7 +177,7 @@ class Units:
         changes = []
         if wanted.startswith("masked") and not state.masked:
             self.todo["mask"].append(name)
-        elif wanted.startswith("enabled") and not state.enabled:
+        if wanted.startswith("enabled") and not state.enabled:
             self.todo["enable"].append(name)
             changes.append(Change(name, "disabled", "enabled, as before labctl"))
         elif not wanted.startswith("enabled") and state.file_state.startswith(("enabled", "linked")):
