@@ -25,7 +25,8 @@ from ansible_collections.labctl.stacks.plugins.module_utils.errors import CheckE
 ATTEMPT = 5.0
 #: Bytes of an answer that are read, and characters of it that a message shows.
 BODY, SHOWN = 4 * 1024 * 1024, 200
-_MISSING = object()
+#: Equal to nothing that JSON can hold.
+MISSING = object()
 
 
 def check_options(checks: list[dict[str, Any]]) -> None:
@@ -120,7 +121,7 @@ def _json(expected: dict[str, Any], text: str, shown: str) -> str:
         return f"not JSON: {shown}"
     for path, value in expected.items():
         seen = value_at(document, path.split("."))
-        if seen is _MISSING:
+        if seen is MISSING:
             return f"no {path} in the answer: {shown}"
         if not same(seen, value):
             return f"{path} is {json.dumps(seen)[:SHOWN]}, expected {json.dumps(value)[:SHOWN]}"
@@ -133,14 +134,14 @@ def value_at(document: Any, parts: list[str]) -> Any:
         return document
     if isinstance(document, list):
         index = parts[0]
-        return value_at(document[int(index)], parts[1:]) if index.isdigit() and int(index) < len(document) else _MISSING
+        return value_at(document[int(index)], parts[1:]) if index.isdigit() and int(index) < len(document) else MISSING
     if isinstance(document, dict):
         for length in range(1, len(parts) + 1):
             key = ".".join(parts[:length])
-            found = value_at(document[key], parts[length:]) if key in document else _MISSING
-            if found is not _MISSING:
+            found = value_at(document[key], parts[length:]) if key in document else MISSING
+            if found is not MISSING:
                 return found
-    return _MISSING
+    return MISSING
 
 
 def same(seen: Any, expected: Any) -> bool:

@@ -47,8 +47,8 @@ options:
         default: ""
       json:
         description:
-          - Values the JSON answer must have, by dotted path, as in V({"beans.0.NumLiveDataNodes": 2}). A number
-            indexes a list, and keys may contain dots themselves. Values are equal when they are equal as text.
+          - Values the JSON answer must have, by dotted path, such as V(beans.0.NumLiveDataNodes). A number indexes a
+            list, and keys may contain dots themselves. Values are equal when they are equal as text.
         type: dict
         default: {}
       command:

@@ -86,7 +86,7 @@ options:
         type: bool
         default: false
   sysctls:
-    description: Kernel parameters and their values, as in V({vm.swappiness: 10}).
+    description: Kernel parameters with the value each shall have. Values are compared as text.
     type: dict
     default: {}
   kernel_modules:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,17 +21,17 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneHost]:
     if os.geteuid() != 0:
         pytest.skip("makes an nspawn host, which needs root")
     # A short path: ssh's control sockets have a limit, and pytest keeps its own folders after the run.
-    folder = Path(tempfile.mkdtemp(prefix="labctl-test-"))
-    spec = folder / "lab.yml"
-    spec.write_text("name: modules-test\nprovider: nspawn\nhosts:\n  box: {}\nstacks: []\n")
-    inventory = folder / "nspawn.yml"
-    inventory.write_text("plugin: labctl.stacks.nspawn\nlab: lab.yml\n")
-    lab = load_lab(spec)
-    provider = provider_for(lab)
-    try:
-        provider.preflight()
-        provider.apply()
-        yield OneHost("box", inventory, lab.lab_dir, tmp_path_factory.mktemp("plays"))
-    finally:
-        provider.destroy()
-        shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(prefix="labctl-test-") as name:
+        folder = Path(name)
+        spec = folder / "lab.yml"
+        spec.write_text("name: modules-test\nprovider: nspawn\nhosts:\n  box: {}\nstacks: []\n")
+        inventory = folder / "nspawn.yml"
+        inventory.write_text("plugin: labctl.stacks.nspawn\nlab: lab.yml\n")
+        lab = load_lab(spec)
+        provider = provider_for(lab)
+        try:
+            provider.preflight()
+            provider.apply()
+            yield OneHost("box", inventory, lab.lab_dir, tmp_path_factory.mktemp("plays"))
+        finally:
+            provider.destroy()
