@@ -9,6 +9,7 @@ leaves behind, the next apply or destroy finds. ``destroy`` goes the other way, 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import time
@@ -176,7 +177,14 @@ class NspawnProvider(Provider):
         self._refuse_others()
         lab_id = self.lab.lab_id(create=True)
         with state.locked(self.layout.folder, wait=False):
-            record = self._network(lab_id, progress)
+            try:
+                record = self._network(lab_id, progress)
+            except BaseException:
+                # Nothing is allotted, so nothing is left: an empty folder would only be in the way of others.
+                for folder in (self.layout.folder, state.nspawn_root(), STATE_ROOT):
+                    with contextlib.suppress(OSError):
+                        folder.rmdir()
+                raise
             lower = image.ensure(self.recipe, progress)
             key = ssh.lab_key(self.lab.lab_dir)
             make_dir(store_dir())
