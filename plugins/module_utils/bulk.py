@@ -73,6 +73,14 @@ class Call:
             self.manifest.replace(self.key, data)
             self.manifest.save()
 
+    def record_later(self, data: dict[str, Any] | None) -> None:
+        """The same for a module that did not hold the lock meanwhile: what others wrote since then is kept."""
+        if not self.check:
+            with locked(self.manifest.root):
+                now = Manifest.load(self.manifest.role, self.manifest.root)
+                now.replace(self.key, data)
+                now.save()
+
 
 def command(argv: list[str], *, timeout: float = 600, check: bool = True, what: str = "") -> str:
     """Run a program with a plain locale and return its stdout. ConvergeError with the end of its output if it fails.
@@ -95,11 +103,19 @@ def command(argv: list[str], *, timeout: float = 600, check: bool = True, what: 
     return stdout
 
 
-def run_bulk(module: Any, name: str, present: Callable[[Call], Outcome], absent: Callable[[Call], Outcome]) -> None:
+def run_bulk(
+    module: Any,
+    name: str,
+    present: Callable[[Call], Outcome],
+    absent: Callable[[Call], Outcome],
+    *,
+    hold_lock: bool = True,
+) -> None:
     """Run a bulk module to its end: ``exit_json`` or ``fail_json``.
 
     ``state=present`` converges the section of ``part`` (default ``main``); ``state=absent`` undoes that of ``part``,
-    or without ``part`` every section this module wrote for the role.
+    or without ``part`` every section this module wrote for the role. With ``hold_lock`` off the host's manifests are
+    not locked, and the module records by :meth:`Call.record_later`.
     """
     role, part, state = (module.params[option] for option in ("role", "part", "state"))
     manifest: Manifest | None = None
@@ -109,7 +125,7 @@ def run_bulk(module: Any, name: str, present: Callable[[Call], Outcome], absent:
         if os.geteuid() != 0:
             raise PreflightError(f"{name} manages the system and needs root", hint="set become: true")
         with ExitStack() as stack:
-            if not module.check_mode:
+            if hold_lock and not module.check_mode:
                 stack.enter_context(locked())
             manifest = Manifest.load(role)
             if state == "present":

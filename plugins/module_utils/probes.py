@@ -196,11 +196,11 @@ def present(call: Call) -> Outcome:
             "\n".join([f"not ready after {elapsed} s", *told]),
             hint="look at the journal of the service, or give it more time by timeout",
         )
-    call.record({"checks": [recorded(check) for check in checks]})
+    call.record_later({"checks": [recorded(check) for check in checks]})
     return outcome
 
 
 def absent(call: Call) -> Outcome:
     """``state=absent``: the checks are forgotten."""
-    call.record(None)
+    call.record_later(None)
     return Outcome(values={"elapsed": 0.0, "ready": True, "pending": {}})

@@ -111,7 +111,7 @@ class Units:
         self._states = self.systemd.show(names)
         changes = self.files.plan()
         self.reload = bool(changes)
-        written = {write.spec.path for write in self.files.writes}
+        written = {write.spec.path for write in self.files.writes if write.new_content}
         for spec in self._live:
             changes += self._plan_unit(spec, self._states[spec.name], str(FOLDER / spec.name) in written)
         for name, record in self._gone.items():
@@ -127,7 +127,7 @@ class Units:
             if state.masked:
                 self.todo["unmask"].append(spec.name)
                 changes.append(Change(spec.name, "masked", "unmasked"))
-        if state.needs_reload and not written:
+        if state.needs_reload and not self.reload:
             self.reload = True
             changes.append(Change(spec.name, "changed on disk since it was loaded", "reloaded"))
         if spec.enabled != state.enabled:
@@ -148,13 +148,20 @@ class Units:
         """What must be done to a unit's process and why; ("", "") for nothing."""
         if not spec.started:
             return ("", "") if state.down else ("stop", state.active)
-        now, then = self._runs_on[spec.name], self._old.get(spec.name, {}).get("started")
+        now, then = self._runs_on[spec.name], self._started_on(spec.name)
         never = then is None and (state.ends or now != {"text": "", "config": ""})
         if not state.up or (state.ends and never):
             return "start", state.active
         if written or never or (then is not None and now != then):
             return ("start" if state.ends else "restart"), "running on an older text or configuration"
         return "", ""
+
+    def _started_on(self, name: str) -> dict[str, str] | None:
+        """What the unit was last started on; a new section believes the other sections where they agree."""
+        if name in self._old:
+            return self._old[name].get("started")
+        told = [owner.record.get("started") for owner in self.call.manifest.owners("units", name, self.call.key)]
+        return told[0] if told and all(one == told[0] for one in told) else None
 
     def _check_distribution_unit(self, spec: UnitSpec, state: UnitState) -> None:
         template = re.sub(r"@[^.]*\.", "@.", spec.name)
@@ -263,7 +270,7 @@ class Units:
         else:
             # A run that is killed before it has started the unit must leave no word of an earlier start.
             pending = spec.name in self.todo["start"] + self.todo["restart"]
-            started = None if pending else self._old.get(spec.name, {}).get("started")
+            started = None if pending else self._started_on(spec.name)
         if spec.started and started:
             record["started"] = started
         return record

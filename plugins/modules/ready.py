@@ -149,7 +149,8 @@ OPTIONS = {
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec={**BULK_OPTIONS, **OPTIONS}, supports_check_mode=True)
-    run_bulk(module, "ready", present, absent)
+    # It may wait for what another call has yet to start on this host.
+    run_bulk(module, "ready", present, absent, hold_lock=False)
 
 
 if __name__ == "__main__":

@@ -190,3 +190,13 @@ def test_a_job_is_done_once_for_each_configuration(tmp_path: Path) -> None:
 def test_a_units_name_has_a_suffix_and_no_way_out(name: str) -> None:
     with pytest.raises(InputError, match="is not a unit's name"):
         unit_specs([{"name": name, "content_b64": None, "enabled": True, "state": "started"}])
+
+
+def test_a_unit_that_another_role_has_started_on_the_same_is_not_restarted(tmp_path: Path) -> None:
+    box = Box(tmp_path, RUNNING)
+    option = {"name": "x.service", "content_b64": None, "enabled": True, "state": "started"}
+    for role, config, told in (("hdfs", "a", ["restart"]), ("yarn", "a", []), ("spark", "b", ["restart"])):
+        box.systemd.told = []
+        call = Call(Manifest.load(role, tmp_path), "unit/main", {}, check=False)
+        converge(call, [option], config, 1, box.systemd)
+        assert box.systemd.told == told, role
