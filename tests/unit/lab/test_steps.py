@@ -19,17 +19,17 @@ from labctl.lab.interrupt import Interrupted
 from labctl.lab.parallel import together
 from labctl.lab.records import KEPT_RUNS, Run, State, recorded
 
-PROGRAM = """\
-import subprocess, sys
+PROGRAM = r"""\
+import os, subprocess, sys
 from labctl.lab.interrupt import Interrupted, raise_on_signals
 from labctl.lab.parallel import together
 raise_on_signals()
 def program():
-    print("started", flush=True)
-    subprocess.run(["sleep", "966"])
+    os.write(1, b"started\n")  # at once: threads share this output
+    subprocess.run(["sleep", sys.argv[2]])
 def supervisor():
     subprocess.Popen(["sleep", sys.argv[1]], start_new_session=True, stdout=subprocess.DEVNULL)
-    print("started", flush=True)
+    os.write(1, b"started\n")  # at once: threads share this output
 try:
     together({"program": program, "supervisor": supervisor, "other": program})
 except Interrupted as exc:
@@ -67,9 +67,10 @@ def children(words: str) -> list[int]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
 def test_an_interrupt_ends_programs_but_not_what_left_our_session(number: signal.Signals) -> None:
-    seconds = str(96_000_000 + os.getpid())
+    # Found by their arguments, which nobody else's programs have.
+    seconds, ours = (f"9{kind}{number:02}{os.getpid():07}" for kind in (6, 7))
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, seconds],
+        [sys.executable, "-c", PROGRAM, seconds, ours],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -79,13 +80,13 @@ def test_an_interrupt_ends_programs_but_not_what_left_our_session(number: signal
     for _ in range(3):
         assert process.stdout.readline() == "started\n"
     deadline = time.monotonic() + 20
-    while len(children("sleep 966")) < 2:
+    while len(children(f"sleep {ours}")) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(number)
     process.send_signal(number)
     assert process.communicate(timeout=30)[0] == f"interrupted {number.name}\n"
-    assert children("sleep 966") == []
+    assert children(f"sleep {ours}") == []
     supervisors = children(f"sleep {seconds}")
     assert len(supervisors) == 1
     os.kill(supervisors[0], signal.SIGKILL)
