@@ -12,18 +12,18 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 
 class RestError(Exception):
     """A call that failed: what was asked, and what the server or the network said."""
 
-    def __init__(self, message: str, status: Optional[int] = None) -> None:
+    def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
 
 
-def request(method: str, url: str, body: Optional[bytes] = None, timeout: float = 30.0) -> bytes:
+def request(method: str, url: str, body: bytes | None = None, timeout: float = 30.0) -> bytes:
     """The answer's body; RestError with the server's own words otherwise. ``timeout`` in seconds."""
     headers = {"Accept": "application/json"}
     if body is not None:
@@ -35,9 +35,9 @@ def request(method: str, url: str, body: Optional[bytes] = None, timeout: float 
         with opener.open(call, timeout=timeout) as answer:
             return bytes(answer.read())
     except urllib.error.HTTPError as exc:
-        raise RestError("%s %s: HTTP %d: %s" % (method, url, exc.code, _reason(exc)), exc.code) from exc
+        raise RestError(f"{method} {url}: HTTP {exc.code}: {_reason(exc)}", exc.code) from exc
     except (OSError, ValueError) as exc:
-        raise RestError("%s %s: %s" % (method, url, getattr(exc, "reason", exc))) from exc
+        raise RestError("{} {}: {}".format(method, url, getattr(exc, "reason", exc))) from exc
 
 
 def _reason(exc: urllib.error.HTTPError) -> str:
@@ -54,7 +54,7 @@ def get_json(url: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as exc:
-        raise RestError("GET %s: the answer is not JSON: %r" % (url, text[:80])) from exc
+        raise RestError(f"GET {url}: the answer is not JSON: {text[:80]!r}") from exc
 
 
 class WebHdfs:
@@ -66,9 +66,9 @@ class WebHdfs:
 
     def _address(self, path: str, op: str, **query: str) -> str:
         query.update({"op": op, "user.name": self.user})
-        return "%s/webhdfs/v1%s?%s" % (self.url, urllib.parse.quote(path), urllib.parse.urlencode(query))
+        return f"{self.url}/webhdfs/v1{urllib.parse.quote(path)}?{urllib.parse.urlencode(query)}"
 
-    def status(self, path: str) -> Optional[Dict[str, Any]]:
+    def status(self, path: str) -> dict[str, Any] | None:
         """The FileStatus of ``path`` (owner, group, permission in octal, type, length), or None where nothing is."""
         try:
             return dict(get_json(self._address(path, "GETFILESTATUS"))["FileStatus"])
@@ -95,12 +95,12 @@ class WebHdfs:
         where = json.loads(request("GET", self._address(path, "OPEN", noredirect="true")))
         return request("GET", where["Location"], timeout=120)
 
-    def names(self, path: str) -> List[str]:
+    def names(self, path: str) -> list[str]:
         """The names of what stands in the folder ``path``."""
         listing = get_json(self._address(path, "LISTSTATUS"))
         return [entry["pathSuffix"] for entry in listing["FileStatuses"]["FileStatus"]]
 
-    def block_hosts(self, path: str) -> List[List[str]]:
+    def block_hosts(self, path: str) -> list[list[str]]:
         """For each block of the file, the hosts that hold a replica."""
         answer = get_json(self._address(path, "GETFILEBLOCKLOCATIONS"))
         return [list(block["hosts"]) for block in answer["BlockLocations"]["BlockLocation"]]

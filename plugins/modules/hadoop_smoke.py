@@ -10,8 +10,9 @@ short_description: Prove that a Hadoop cluster stores, computes and reads back
 version_added: 0.1.0
 author: the labctl authors (@labctl)
 description:
-  - Puts real text into HDFS (the licence texts of the host, repeated until they fill O(blocks) blocks), reads it back byte
-    by byte, runs the word count of Hadoop's examples on YARN, and compares every word's count with one computed by Python.
+  - Puts real text into HDFS (the licence texts of the host, repeated until they fill O(blocks) blocks), reads it back
+    byte by byte, runs the word count of Hadoop's examples on YARN, and compares every word's count with one computed
+    by Python.
   - Asks the NameNode whether blocks lie on the DataNodes, and the history server on which hosts tasks ran.
   - Runs as an ordinary HDFS user and removes what it put into HDFS, also when it fails. As for every job, the job's
     record stays with the history server.
@@ -93,7 +94,6 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Set, Tuple
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.labctl.stacks.plugins.module_utils.webhdfs import RestError, WebHdfs, get_json
 
 BLOCK = 1024 * 1024
@@ -136,17 +136,20 @@ def compare(expected: Dict[str, int], got: Dict[str, int]) -> None:
     wrong = sorted(word for word in set(expected) | set(got) if expected.get(word) != got.get(word))
     if wrong:
         shown = ", ".join(
-            "%r: %s instead of %s" % (word, got.get(word, "none"), expected.get(word, "none")) for word in wrong[:5]
+            "{!r}: {} instead of {}".format(word, got.get(word, "none"), expected.get(word, "none"))
+            for word in wrong[:5]
         )
-        raise SmokeError("%d of %d words are counted wrong: %s" % (len(wrong), len(expected), shown))
+        raise SmokeError(f"{len(wrong)} of {len(expected)} words are counted wrong: {shown}")
 
 
 def spread(what: str, used: Set[str], hosts: List[str]) -> str:
     """A line that says where things are; SmokeError when they are on fewer hosts than they should be."""
     on = sorted(used & set(hosts))
     if len(on) < min(2, len(hosts)):
-        raise SmokeError("%s on %s only, though there are %s" % (what, ", ".join(on) or "no host", ", ".join(sorted(hosts))))
-    return "%s on %s" % (what, ", ".join(on))
+        raise SmokeError(
+            "{} on {} only, though there are {}".format(what, ", ".join(on) or "no host", ", ".join(sorted(hosts)))
+        )
+    return "{} on {}".format(what, ", ".join(on))
 
 
 def entries(value: Any) -> List[Dict[str, Any]]:
@@ -156,7 +159,7 @@ def entries(value: Any) -> List[Dict[str, Any]]:
 
 def task_hosts(history: str, job: str) -> Tuple[int, Set[str]]:
     """The number of map tasks of the job, and the hosts its tasks succeeded on, as the history server tells."""
-    base = "%s/ws/v1/history/mapreduce/jobs/%s" % (history.rstrip("/"), job)
+    base = "{}/ws/v1/history/mapreduce/jobs/{}".format(history.rstrip("/"), job)
     deadline = time.monotonic() + 30
     while True:
         try:
@@ -169,7 +172,7 @@ def task_hosts(history: str, job: str) -> Tuple[int, Set[str]]:
             time.sleep(0.2)
     hosts = set()
     for task in tasks:
-        attempts = get_json("%s/tasks/%s/attempts" % (base, task["id"]))["taskAttempts"]["taskAttempt"]
+        attempts = get_json("{}/tasks/{}/attempts".format(base, task["id"]))["taskAttempts"]["taskAttempt"]
         done = [attempt for attempt in entries(attempts) if attempt["state"] == "SUCCEEDED"]
         hosts |= {attempt["nodeHttpAddress"].split(":")[0] for attempt in done}
     return sum(1 for task in tasks if task["type"] == "MAP"), hosts
@@ -181,24 +184,24 @@ def run_job(module: AnsibleModule, work: str) -> str:
     jars = sorted(home.glob("examples/hadoop-mapreduce-examples-*.jar"))
     jars += sorted(home.glob("share/hadoop/mapreduce/hadoop-mapreduce-examples-*.jar"))
     if not jars:
-        raise SmokeError("%s holds no hadoop-mapreduce-examples jar" % home)
+        raise SmokeError(f"{home} holds no hadoop-mapreduce-examples jar")
     argv = ["timeout", str(module.params["timeout"]), "runuser", "-u", "nobody", "--", module.params["command"], "jar"]
-    argv += [str(jars[0]), "wordcount", "-Dyarn.app.mapreduce.am.staging-dir=%s/staging" % work]
+    argv += [str(jars[0]), "wordcount", f"-Dyarn.app.mapreduce.am.staging-dir={work}/staging"]
     argv += [work + "/in", work + "/out"]
     environment = {"HADOOP_USER_NAME": USER, "HADOOP_ROOT_LOGGER": "INFO,console"}
     code, out, err = module.run_command(argv, environ_update=environment, cwd="/")
     found = re.search(r"job_\d+_\d+", out + err)
     if code != 0 or not found:
         last = "\n".join([line for line in (out + err).splitlines() if line.strip()][-15:])
-        why = "did not end within %d s" % module.params["timeout"] if code == 124 else "failed (exit %d)" % code
-        raise SmokeError("the word count %s; its last words: %s" % (why, last))
+        why = f"did not end within {module.params['timeout']} s" if code == 124 else f"failed (exit {code})"
+        raise SmokeError(f"the word count {why}; its last words: {last}")
     return found.group(0)
 
 
 def smoke(module: AnsibleModule) -> Dict[str, Any]:
     params = module.params
     hdfs = WebHdfs(params["namenode_url"], USER)
-    work = "/tmp/labctl-smoke-%s" % uuid.uuid4().hex[:8]  # noqa: S108 - a folder in HDFS
+    work = f"/tmp/labctl-smoke-{uuid.uuid4().hex[:8]}"  # noqa: S108 - a folder in HDFS
     timeline: Dict[str, float] = {}
     report: List[str] = []
 
@@ -215,18 +218,18 @@ def smoke(module: AnsibleModule) -> Dict[str, Any]:
         hdfs.mkdirs(work + "/in", "755")
         timed("write", lambda: hdfs.create(source, content, BLOCK))
         if timed("read", lambda: hdfs.read(source)) != content:
-            raise SmokeError("%s does not read back as it was written" % source)
-        report.append("HDFS: %.1f MiB written and read back, equal byte by byte" % (len(content) / BLOCK))
+            raise SmokeError(f"{source} does not read back as it was written")
+        report.append(f"HDFS: {len(content) / BLOCK:.1f} MiB written and read back, equal byte by byte")
         replicas = {host for block in hdfs.block_hosts(source) for host in block}
         report.append("HDFS: " + spread("blocks lie", replicas, params["datanode_hosts"]))
         job = timed("job", lambda: run_job(module, work))
         parts = [name for name in hdfs.names(work + "/out") if name.startswith("part-")]
-        counts = parse_counts([hdfs.read("%s/out/%s" % (work, name)) for name in parts])
+        counts = parse_counts([hdfs.read(f"{work}/out/{name}") for name in parts])
         timed("compare", lambda: compare(Counter(TOKEN.findall(text)), counts))
         maps, hosts = task_hosts(params["historyserver_url"], job)
         if maps < params["blocks"]:
-            raise SmokeError("the job had %d map tasks; %d were expected" % (maps, params["blocks"]))
-        report.append("YARN: %s counted words in %d splits, all %d words right" % (job, maps, len(counts)))
+            raise SmokeError(f"the job had {maps} map tasks; {params['blocks']} were expected")
+        report.append(f"YARN: {job} counted words in {maps} splits, all {len(counts)} words right")
         report.append("YARN: " + spread("tasks ran", hosts, params["nodemanager_hosts"]))
     finally:
         hdfs.delete(work)

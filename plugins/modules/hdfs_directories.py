@@ -72,7 +72,6 @@ changed_paths:
 from typing import Any, Dict, List, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.labctl.stacks.plugins.module_utils.webhdfs import RestError, WebHdfs
 
 
@@ -91,7 +90,7 @@ def found(hdfs: WebHdfs, path: str) -> Optional[Dict[str, str]]:
     if status is None:
         return None
     if status["type"] != "DIRECTORY":
-        raise RestError("%s exists in HDFS and is no folder; move it away" % path)
+        raise RestError(f"{path} exists in HDFS and is no folder; move it away")
     return {key: str(status[key]) for key in ("owner", "group", "permission")}
 
 

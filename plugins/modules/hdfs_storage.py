@@ -13,8 +13,8 @@ description:
   - Reads the C(VERSION) files below O(data_dir). Storage that belongs to another cluster than O(cluster_id) is refused,
     for NameNode and DataNode alike, before a daemon could mix the two.
   - A NameNode without storage is formatted, once. Formatting happens in a folder beside the final one and is moved into
-    place when it is complete, so that an interrupted run leaves nothing half-formatted, and a formatted NameNode is never
-    formatted again.
+    place when it is complete, so that an interrupted run leaves nothing half-formatted, and a formatted NameNode is
+    never formatted again.
   - Once formatted, O(data_dir) remembers it. When the NameNode's storage is gone later, the module fails rather than
     format anew, because a new, empty NameNode would orphan every block the DataNodes still hold.
 attributes:
@@ -62,7 +62,6 @@ formatted:
   sample: false
 """
 
-import os
 import shutil
 from pathlib import Path
 from typing import Optional
@@ -85,7 +84,7 @@ def cluster_of(storage: Path) -> Optional[str]:
         key, _, value = line.partition("=")
         if key == "clusterID":
             return value.strip()
-    raise StorageError("%s names no clusterID; the storage is damaged, restore it or move it away" % version)
+    raise StorageError(f"{version} names no clusterID; the storage is damaged, restore it or move it away")
 
 
 def check(storage: Path, cluster_id: str) -> bool:
@@ -95,13 +94,13 @@ def check(storage: Path, cluster_id: str) -> bool:
         current = storage / "current"
         if current.is_dir() and any(current.iterdir()):
             raise StorageError(
-                "%s holds data without a VERSION file; it may be a damaged storage: restore it or move it away" % current
+                f"{current} holds data without a VERSION file; it may be a damaged storage: restore it or move it away"
             )
         return False
     if owner != cluster_id:
         raise StorageError(
-            "%s belongs to the cluster %s, not to %s; move it away, or set hdfs_cluster_id if this is the cluster meant"
-            % (storage, owner, cluster_id)
+            f"{storage} belongs to the cluster {owner}, not to {cluster_id}; "
+            "move it away, or set hdfs_cluster_id if this is the cluster meant"
         )
     return True
 
@@ -111,17 +110,17 @@ def format_namenode(module: AnsibleModule, storage: Path, cluster_id: str) -> No
     scratch = storage.with_name(storage.name + ".formatting")
     shutil.rmtree(str(scratch), ignore_errors=True)
     argv = ["runuser", "-u", module.params["user"], "--", module.params["command"], "namenode"]
-    argv += ["-Ddfs.namenode.name.dir=file://%s" % scratch, "-format", "-nonInteractive", "-clusterId", cluster_id]
+    argv += [f"-Ddfs.namenode.name.dir=file://{scratch}", "-format", "-nonInteractive", "-clusterId", cluster_id]
     # The command treats the NameNode as a daemon; formatting needs only a little memory and the quick compiler.
     environment = {"HADOOP_DAEMON_OPTS": "-Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1"}
     code, _out, err = module.run_command(argv, environ_update=environment)
     if code != 0 or cluster_of(scratch) != cluster_id:
         last = [line for line in err.splitlines() if line.strip()][-10:]
-        raise StorageError("formatting the NameNode failed (exit %d): %s" % (code, "\n".join(last)))
+        raise StorageError("\n".join([f"formatting the NameNode failed (exit {code}):", *last]))
     if storage.is_dir():
         shutil.rmtree(str(storage / "current"), ignore_errors=True)
         storage.rmdir()
-    os.rename(str(scratch), str(storage))
+    scratch.rename(storage)
 
 
 def main() -> None:
@@ -148,8 +147,8 @@ def main() -> None:
         if "namenode" in in_use and not in_use["namenode"]:
             if marker.exists():
                 raise StorageError(
-                    "%s was formatted before and is gone. Restore it from a backup; to start over with an empty file system, "
-                    "remove %s first" % (data_dir / "namenode", marker)
+                    f"{data_dir / 'namenode'} was formatted before and is gone. Restore it from a backup; "
+                    f"to start over with an empty file system, remove {marker} first"
                 )
             format_now = True
         if format_now and not module.check_mode:

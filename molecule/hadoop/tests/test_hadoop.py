@@ -100,7 +100,9 @@ def test_a_stranger_is_refused_and_the_controller_is_not(head: Host) -> None:
         for port in (8020, 9870, 8088, 8032, 19888):
             answer = head.run(f"ip netns exec stranger curl -s -m 3 http://{address}:{port}/")
             assert answer.rc == 7, f"port {port}: curl ended with {answer.rc}"  # 7: connection refused
-        assert head.run(f"ip netns exec stranger ping -c1 -W2 {address}").rc == 0, "the stranger has no route: the test proves nothing"
+        assert head.run(f"ip netns exec stranger ping -c1 -W2 {address}").rc == 0, (
+            "the stranger has no route: the test proves nothing"
+        )
     finally:
         head.run("ip netns del stranger")
     with socket.create_connection((address, 9870), timeout=5):

@@ -28,7 +28,9 @@ def test_no_file_is_left(host: Host, path: str) -> None:
 
 
 def test_no_unit_user_process_or_rule_is_left(host: Host) -> None:
-    assert host.check_output("systemctl list-unit-files --no-legend 'hdfs-*' 'yarn-*' 'mapred-*' 'labctl-*' | cat") == ""
+    assert (
+        host.check_output("systemctl list-unit-files --no-legend 'hdfs-*' 'yarn-*' 'mapred-*' 'labctl-*' | cat") == ""
+    )
     assert host.run("getent passwd hdfs yarn mapred").stdout == ""
     assert host.run("getent group hadoop").stdout == ""
     assert host.run("pgrep -x java").rc == 1

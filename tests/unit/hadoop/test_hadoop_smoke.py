@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.labctl.stacks.plugins.modules.hadoop_smoke import (
-    SmokeError,
     TOKEN,
+    SmokeError,
     compare,
     entries,
     parse_counts,

@@ -33,7 +33,9 @@ class NameNodeDouble(BaseHTTPRequestHandler):
         query = {key: value[0] for key, value in parse_qs(url.query).items()}
         path = unquote(url.path).removeprefix("/webhdfs/v1")
         if query.get("user.name") != "hdfs":
-            self.answer(403, {"RemoteException": {"exception": "AccessControlException", "message": "Permission denied\nat X"}})
+            self.answer(
+                403, {"RemoteException": {"exception": "AccessControlException", "message": "Permission denied\nat X"}}
+            )
         elif query["op"] == "GETFILESTATUS" and path not in self.folders:
             self.answer(404, {"RemoteException": {"exception": "FileNotFoundException", "message": "no such path"}})
         elif query["op"] == "GETFILESTATUS":
@@ -53,7 +55,7 @@ class NameNodeDouble(BaseHTTPRequestHandler):
             self.folders[path].update(owner=query["owner"], group=query["group"])
             self.answer(200, {})
 
-    do_GET = do_PUT = call
+    do_GET = do_PUT = call  # noqa: N815 - the names http.server looks for
 
     def log_message(self, *_args: Any) -> None:
         """Quiet."""

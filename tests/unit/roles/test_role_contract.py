@@ -35,7 +35,9 @@ def test_defaults_and_argument_specs_hold_the_same_keys_and_values(role: Path) -
             assert spec.get("description"), f"{name}: {option} is not described"
             if not spec.get("required"):
                 assert "default" in spec, f"{name}: {option} is neither required nor has a default"
-                assert specified.setdefault(option, spec["default"]) == spec["default"], f"{option} differs between entry points"
+                assert specified.setdefault(option, spec["default"]) == spec["default"], (
+                    f"{option} differs between entry points"
+                )
     assert load(role / "defaults/main.yml") == specified
 
 
@@ -46,13 +48,21 @@ def test_main_is_the_five_phases_and_nothing_else(role: Path) -> None:
     for task, phase in zip(tasks, PHASES, strict=True):
         assert task["tags"] == [role.name, f"{role.name}_{phase.removesuffix('.yml')}"]
     assert (role / "tasks/remove.yml").is_file()
-    first, *others = [re.sub(r"\b" + r.name + r"\b|" + r.name + "_", "ROLE", (r / "tasks/main.yml").read_text()) for r in PRODUCT_ROLES]
+    first, *others = [
+        re.sub(r"\b" + r.name + r"\b|" + r.name + "_", "ROLE", (r / "tasks/main.yml").read_text())
+        for r in PRODUCT_ROLES
+    ]
     assert all(other == first for other in others)
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 def test_no_role_knows_a_group_or_keeps_handlers(role: Path) -> None:
-    text = "".join(path.read_text() for folder in ("tasks", "templates", "defaults", "vars") for path in (role / folder).rglob("*") if path.is_file())
+    text = "".join(
+        path.read_text()
+        for folder in ("tasks", "templates", "defaults", "vars")
+        for path in (role / folder).rglob("*")
+        if path.is_file()
+    )
     assert not re.search(r"\bgroups\[|\bgroup_names\b", text)
     assert not (role / "handlers").exists()
     assert not re.search(r"\bpause:|ansible\.builtin\.(shell|pause)\b", text)
