@@ -58,7 +58,7 @@ def test_an_unknown_image_is_bad_input_with_the_known_ones() -> None:
 
 def test_mmdebstrap_is_told_suite_and_packages_and_no_mirror() -> None:
     argv = image.mmdebstrap_argv(RECIPE, Path("/target"))
-    assert argv[:3] == ["setpriv", "--pdeathsig", "TERM"]
+    assert argv[:3] == ["setpriv", "--pdeathsig", "KILL"]
     assert argv[-3:] == ["--include=python3,systemd", "trixie", "/target"]
     assert not [word for word in argv if "://" in word]
 

@@ -9,6 +9,7 @@ build left, and the next build removes it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -145,9 +146,10 @@ def present(digest: str) -> bool:
 def mmdebstrap_argv(recipe: Recipe, target: Path) -> list[str]:
     """The build's command line. No mirror is named: mmdebstrap knows the suite's own. Source: mmdebstrap(1)."""
     options = [line for line in _FILES["etc/dpkg/dpkg.cfg.d/labctl"].splitlines() if line]
-    # setpriv: the build ends with us even when we are killed outright.
+    # Its processes and mounts live in namespaces that end with it, and it ends with us, even when we are killed.
     return [
-        *("setpriv", "--pdeathsig", "TERM"),
+        *("setpriv", "--pdeathsig", "KILL"),
+        *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
         find("mmdebstrap") or "mmdebstrap",
         "--mode=root",
         "--variant=minbase",
@@ -184,8 +186,9 @@ def ensure(recipe: Recipe, progress: Progress) -> Path:
             os.sync()
             root.rename(path_of(recipe.digest))
         finally:
-            unmount(draft)
-            remove_tree(draft)
+            with contextlib.suppress(ProviderError):  # the next build clears what would not go
+                unmount(draft)
+                remove_tree(draft)
     progress("", f"image {recipe.suite} is ready")
     return path_of(recipe.digest)
 
@@ -213,12 +216,9 @@ def _build(argv: list[str], progress: Progress) -> None:
                 progress("", f"image: {line[3:].strip()}")
         code = build.wait()
     except BaseException:
-        os.killpg(build.pid, signal.SIGTERM)
-        try:
-            build.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            os.killpg(build.pid, signal.SIGKILL)
-            build.wait()
+        os.killpg(build.pid, signal.SIGKILL)
+        build.wait()
+        build.communicate()  # to the end of its output: then its last process is gone
         raise
     finally:
         if build.stdout is not None:

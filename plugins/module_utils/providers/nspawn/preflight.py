@@ -25,7 +25,7 @@ PROGRAMS = {
     "ssh-keygen": "openssh-client",
 }
 #: Further ones for building an image.
-BUILD_PROGRAMS = {"mmdebstrap": "mmdebstrap", "setpriv": "util-linux"}
+BUILD_PROGRAMS = {"mmdebstrap": "mmdebstrap", "setpriv": "util-linux", "unshare": "util-linux"}
 MIB = 2**20
 #: What a host takes that says nothing of its memory, and on disk before anything is installed in it.
 HOST_MEMORY, HOST_DISK = 256 * MIB, 256 * MIB
