@@ -114,6 +114,9 @@ def test_life(host: OneHost) -> None:
         "straylink",
     ]
     assert run["state of fewer"]["stdout"].splitlines() == ["main.sh", "root 640", "the old one"]
+    (kept,) = (host.lab_dir / "manifests" / host.name).glob("lbt.*")
+    assert kept.read_text().strip() == run["fewer"]["manifest"]["sha256"], "the controller remembers what it left"
+    assert kept.stat().st_mode & 0o777 == 0o600
 
 
 TROUBLE = r"""
