@@ -18,15 +18,15 @@ OPTIONS = {
 }
 
 
-def own_address(address: str) -> str:
-    """The address this machine would reach another from, empty where there is no way; nothing is sent."""
+def way_to(address: str) -> tuple[str, str]:
+    """A host's IP address, and the one this machine reaches it from; empty where unknown. Nothing is sent to it."""
     try:
         family, kind, _, _, target = socket.getaddrinfo(address, 22, type=socket.SOCK_DGRAM)[0]
         with socket.socket(family, kind) as probe:
             probe.connect(target)
-            return str(probe.getsockname()[0])
+            return str(target[0]), str(probe.getsockname()[0])
     except OSError:
-        return ""
+        return "", ""
 
 
 class StaticProvider(Provider):
@@ -55,8 +55,9 @@ class StaticProvider(Provider):
         for spec in self.lab.hosts:
             address = spec.address or ""
             served = self.variables(spec, address) | {"lab_site": "static"}
-            if own := own_address(address):
-                served["lab_controller_addresses"] = [own]
+            there, here = way_to(address)
+            if here:
+                served |= {"lab_address": there, "lab_controller_addresses": [here]}
             result.append(Host(spec.name, address, "running", served | spec.vars))
         return result
 

@@ -16,7 +16,7 @@ name: there
 provider: static
 hosts:
   head: {address: 127.0.0.1, vars: {ansible_user: admin, ansible_port: 2222}}
-  worker1: {address: 127.0.0.2}
+  worker1: {address: localhost}
 """
 
 
@@ -25,7 +25,9 @@ def test_hosts_have_their_own_address_and_user(make_lab: Callable[..., Lab]) -> 
     assert (head.address, head.state) == ("127.0.0.1", "running")
     assert head.variables["ansible_user"] == "admin"
     assert worker.variables["ansible_user"] == "root"
-    assert worker.variables["lab_controller_addresses"] == ["127.0.0.1"]
+    assert worker.variables["ansible_host"] == "localhost"
+    assert worker.variables["lab_address"] in ("127.0.0.1", "::1"), "firewalls take addresses, not names"
+    assert head.variables["lab_controller_addresses"] == ["127.0.0.1"]
     assert "labctl_store" not in head.variables
 
 
