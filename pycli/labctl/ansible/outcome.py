@@ -138,6 +138,8 @@ def _task_name(data: Mapping[str, Any]) -> str:
     name = clean(str(data.get("task") or data.get("name") or "?"), 120)
     role = str(data.get("role") or "").rpartition(".")[2]
     name = name.removeprefix(f"{data.get('role')} : ")
+    # Ansible's own task before a role; its name is the role's whole summary.
+    name = "Check the arguments" if name.startswith("Validating arguments against arg spec ") else name
     return f"{role}: {name}" if role else name
 
 

@@ -38,7 +38,7 @@ def down(lab: Lab, tell: Listener) -> list[str]:
     """Remove the lab's hosts, then its folder; what was removed, in words. The caller holds the lock."""
     removed: list[str] = []
     if lab.lab_id():
-        removed += backend.provider_for(lab).destroy(lambda host, step: tell(Event("host", host or lab.name, step)))
+        removed += backend.provider_for(lab).destroy(lambda host, step: tell(Event("host", host or "lab", step)))
     if forget(lab):
         removed.append(f"folder {_short(lab.lab_dir)}")
     return removed

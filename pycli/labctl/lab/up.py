@@ -82,12 +82,13 @@ def _make(lab: Lab, provider: Any, tell: Listener, run: Run, result: Result) -> 
     names = {host.name for host in lab.hosts}
 
     def host_step(host: str, step: str) -> None:
-        tell(Event("host", host or lab.name, step))
+        tell(Event("host", host or "lab", step))
 
     def fetch(name: str) -> Callable[[], None]:
         def step() -> None:
-            line = backend.resolve_artifact(name, lambda t, d, n: tell(Event("artifact", name, t, done=d, total=n)))
-            tell(Event("artifact", name, line))
+            title = f"artefact {name}"
+            line = backend.resolve_artifact(name, lambda t, d, n: tell(Event("artifact", title, t, done=d, total=n)))
+            tell(Event("artifact", title, line))
 
         return step
 

@@ -177,7 +177,8 @@ def test_exec_on_a_group_says_which_host_said_what(labctl: Labctl, world: World,
          "hint: did you mean head?\n"),
         (["ssh", "hdfs_datanode"], 2, "error: hdfs_datanode is a group: choose one of worker1, worker2\n"),
         (["ssh", "-oProxyCommand=id"], 2, "error: No such option: -o\nhint: labctl ssh --help\n"),
-        (["logs", "--lines", "0"], 2, "error: Invalid value for '--lines' / '-n': Input should be greater than or equal to 1\n"
+        (["logs", "--lines", "0"], 2,
+         "error: Invalid value for '--lines' / '-n': Input should be greater than or equal to 1\n"
          "hint: labctl logs --help\n"),
     ],
 )  # fmt: skip
