@@ -28,7 +28,7 @@ def check(ctx: typer.Context, lab: LabOption = HERE, as_json: JsonOption = False
     found = find_lab(lab)
     remote.running(found, [host.name for host in found.hosts])
     lines: dict[str, list[str]] = {}
-    with locked(found.lab_dir, app.command_line), recorded(found, "check") as run:
+    with locked(found.lab_dir, app.command_line), recorded(found, "check", app.argv) as run:
         ensure_inventory(found)
         state = State(found)
         with progress(app, f"{found.name}: {len(found.hosts)} hosts") as tell:

@@ -57,7 +57,7 @@ def up(
         raise
     options = core.Options(full, check, diff, not skip_check, app.verbosity)
     with locked(found.lab_dir, app.command_line):
-        with recorded(found, "up") as run, progress(app, f"{found.name}: {len(found.hosts)} hosts") as tell:
+        with recorded(found, "up", app.argv) as run, progress(app, f"{found.name}: {len(found.hosts)} hosts") as tell:
             result = core.up(found, options, tell, run)
         if check:
             foreseen(app, result)

@@ -11,7 +11,7 @@ import platform
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ class State:
 class Run:
     """One execution of a command that changes a lab, kept in ``<lab folder>/runs/<id>/run.json``."""
 
-    def __init__(self, lab: Lab, command: str) -> None:
+    def __init__(self, lab: Lab, command: str, argv: Sequence[str] = ()) -> None:
         runs = make_dir(lab.lab_dir / "runs", 0o700)
         _prune(runs)
         self.id = f"{time.strftime('%Y%m%dT%H%M%S')}-{command}-{secrets.token_hex(2)}"
@@ -86,6 +86,7 @@ class Run:
             "version": 1,
             "id": self.id,
             "command": command,
+            "argv": list(argv),
             "lab": lab.name,
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "versions": versions(),
@@ -115,9 +116,9 @@ class Run:
 
 
 @contextlib.contextmanager
-def recorded(lab: Lab, command: str) -> Iterator[Run]:
+def recorded(lab: Lab, command: str, argv: Sequence[str] = ()) -> Iterator[Run]:
     """A run whose record says how it ended, whichever way that was."""
-    run = Run(lab, command)
+    run = Run(lab, command, argv)
     try:
         yield run
     except LabError as exc:

@@ -178,6 +178,7 @@ def test_a_host_that_fails_is_named_with_its_task(labctl: Labctl, world: World, 
         "hint: mend the cause and run the same command again: it goes on from there\n"
     )
     record = json.loads(next((lab / ".labctl/runs").glob("*/run.json")).read_text())
+    assert record["argv"] == ["up"]
     assert (record["result"], record["playbooks"][0]["failed"]) == (
         "failed",
         [["worker1", "hdfs: Start the DataNode"], ["worker2", "gather"]],
