@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.labctl.stacks.plugins.module_utils.paths import make_dir
-from ansible_collections.labctl.stacks.plugins.module_utils.providers.nspawn import cgroup, provider, rootfs
+from ansible_collections.labctl.stacks.plugins.module_utils.providers.nspawn import cgroup, maker, rootfs
 from integration.provider.real_lab import RealLab
 
 pytestmark = pytest.mark.root
@@ -67,7 +67,7 @@ def test_hosts_share_no_cgroup(pair: RealLab) -> None:
 
 
 def test_the_store_is_seen_and_read_only(pair: RealLab) -> None:
-    probe = make_dir(provider.store_dir()) / f"probe-{pair.id}"
+    probe = make_dir(maker.store_dir()) / f"probe-{pair.id}"
     probe.write_text("from the controller\n")
     try:
         seen = f"/var/lib/labctl/store/{probe.name}"

@@ -15,7 +15,6 @@ from ansible_collections.labctl.stacks.plugins.module_utils.providers import pro
 from ansible_collections.labctl.stacks.plugins.module_utils.providers.nspawn import (
     firewall,
     network,
-    provider,
     state,
     supervisor,
 )
@@ -85,7 +84,7 @@ def test_a_host_that_sees_another_store_is_not_sent_there(make_lab: Callable[...
     assert "labctl_store" not in provider_for(lab).hosts()[0].variables
     run = layout.run("head")
     assert run is not None
-    state.write(layout.run_file("head"), state.RunRecord(run.pid, run.start, run.boot, store=str(provider.store_dir())))
+    state.write(layout.run_file("head"), state.RunRecord(run.pid, run.start, run.boot, store=str(maker.store_dir())))
     assert "labctl_store" in provider_for(lab).hosts()[0].variables
 
 
