@@ -14,6 +14,7 @@ from ansible_collections.labctl.stacks.plugins.module_utils.lab import Lab
 from ansible_collections.labctl.stacks.plugins.module_utils.providers import provider_for
 from ansible_collections.labctl.stacks.plugins.module_utils.providers.nspawn import (
     firewall,
+    maker,
     network,
     state,
     supervisor,
