@@ -16,9 +16,9 @@ from typing import Any
 from ansible_collections.labctl.stacks.plugins.module_utils.bulk import Call, Change, Outcome
 from ansible_collections.labctl.stacks.plugins.module_utils.errors import ConvergeError, InputError
 from ansible_collections.labctl.stacks.plugins.module_utils.fileops import sha256
-from ansible_collections.labctl.stacks.plugins.module_utils.filetree import decoded
+from ansible_collections.labctl.stacks.plugins.module_utils.filetree import decoded, recorded_digest
 from ansible_collections.labctl.stacks.plugins.module_utils.managed_files import FileSpec, ManagedFiles
-from ansible_collections.labctl.stacks.plugins.module_utils.manifest import ABSENT
+from ansible_collections.labctl.stacks.plugins.module_utils.manifest import ABSENT, Manifest
 from ansible_collections.labctl.stacks.plugins.module_utils.systemd import Systemd, UnitState, failure
 
 FOLDER = Path("/etc/systemd/system")
@@ -76,6 +76,27 @@ def text_digest(spec: UnitSpec, specs: list[UnitSpec]) -> str:
         for name in sorted({template, spec.name}):
             texts += [path.read_bytes() for path in sorted((folder / f"{name}.d").glob("*.conf")) if path.is_file()]
     return sha256(b"\0".join(texts)) if texts else ""
+
+
+def changed_since(record: dict[str, Any], moment: int, manifest: Manifest) -> bool:
+    """Whether a managed file changed after a moment (nanoseconds), or has not the content that is recorded."""
+    try:
+        if Path(record["path"]).lstat().st_ctime_ns >= moment:
+            return True
+    except OSError:
+        return True
+    content = read_or_empty(record["path"])
+    if record.get("secret"):
+        return manifest.hmac(content, create=False) != record["hmac_sha256"]
+    return sha256(content) != record["sha256"]
+
+
+def read_or_empty(path: str) -> bytes:
+    """A file's content; b"" where there is none, which is what a masked unit's is too."""
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return b""
 
 
 class Units:
@@ -154,7 +175,27 @@ class Units:
             return "start", state.active
         if written or never or (then is not None and now != then):
             return ("start" if state.ends else "restart"), "running on an older text or configuration"
+        if self._restarted_on_something_else(spec, state):
+            return "restart", "started by another, on files that were changed since"
         return "", ""
+
+    def _restarted_on_something_else(self, spec: UnitSpec, state: UnitState) -> bool:
+        """Whether somebody else started it since, on files of the role that were touched after that, or are to be.
+
+        Somebody edits a file, restarts the unit, and labctl puts the file back, or they do: the digests are as they
+        were, the process is not. A reboot, or systemd after a crash, starts it on the files that are there, and all is
+        well. In check mode config_tree has not repaired them yet, so one that is not as recorded is to be touched.
+        """
+        known = self._old.get(spec.name, {}).get("invocation", "")
+        if state.ends or not known or known == state.invocation:
+            return False
+        started = self.systemd.started_at(spec.name)
+        return any(
+            changed_since(record, started, self.call.manifest)
+            for role, _, section in self.call.manifest.everything()
+            if role == self.call.manifest.role
+            for record in section.get("files", [])
+        )
 
     def _started_on(self, name: str) -> dict[str, str] | None:
         """What the unit was last started on; a new section believes the other sections where they agree."""
@@ -210,7 +251,9 @@ class Units:
         self.files.apply(lambda: self.call.record(self._section(set(), keep_gone=True)))
         if self.reload:
             self.systemd.tell("daemon-reload", [])
-        self.systemd.tell("reset-failed", self._failed(list(self._gone)))
+        # Asked anew: a unit may have failed while it was stopped, and would stay in systemd's list of failures.
+        gone = self.systemd.show(list(self._gone))
+        self.systemd.tell("reset-failed", [name for name, state in gone.items() if state.active == "failed"])
         self.systemd.tell("mask", self.todo["mask"])
         self.systemd.tell("unmask", self.todo["unmask"])
         self.systemd.tell("unmask", self.todo["unmask"], "--runtime")
@@ -262,8 +305,10 @@ class Units:
             return {**record, "template": True}
         state = self._states[spec.name]
         record["fragment"] = state.fragment or (str(FOLDER / spec.name) if spec.content is not None else "")
-        record["drop_ins"] = list(state.drop_ins)
+        record["drop_ins"] = {path: sha256(read_or_empty(path)) for path in state.drop_ins}
+        record["fragment_sha256"] = sha256(read_or_empty(record["fragment"]))
         record["enabled"] = spec.enabled
+        record["file_state"] = state.file_state
         record["active"] = "active" if spec.started and not state.ends else "inactive"
         if acted:
             started = self._runs_on[spec.name] if spec.name not in failed else None
@@ -271,9 +316,25 @@ class Units:
             # A run that is killed before it has started the unit must leave no word of an earlier start.
             pending = spec.name in self.todo["start"] + self.todo["restart"]
             started = None if pending else self._started_on(spec.name)
-        if spec.started and started:
-            record["started"] = started
+        if not spec.started:
+            return record
+        if not started:
+            return {**record, "pending": True}
+        record["started"] = started
+        record["reads"] = self._sections_in(started["config"])
+        if not state.ends:
+            record.update(sub=state.sub, invocation=state.invocation)
         return record
+
+    def _sections_in(self, config_digest: str) -> dict[str, str]:
+        """The sections of config_tree whose digest stands in a configuration digest, so that a later change shows."""
+        found = {}
+        for role, key, section in self.call.manifest.everything():
+            if key.startswith("config_tree/") and section.get("files"):
+                digest = recorded_digest(section["files"])
+                if digest in config_digest:
+                    found[f"{role}:{key}"] = digest
+        return found
 
 
 def converge(
