@@ -63,7 +63,11 @@ def hadoop_xml(properties: Mapping[str, Any]) -> str:
     """Render ``properties`` as a Hadoop configuration file; AnsibleFilterError for what cannot be one."""
     if not isinstance(properties, Mapping):
         raise AnsibleFilterError(f"hadoop_xml: expected a dictionary of properties, got {type(properties).__name__}")
-    lines = ['<?xml version="1.0" encoding="UTF-8"?>', "<!-- Managed by Ansible (labctl.stacks). -->", "<configuration>"]
+    lines = [
+        '<?xml version="1.0" encoding="UTF-8"?>',
+        "<!-- Managed by Ansible (labctl.stacks). -->",
+        "<configuration>",
+    ]
     for name in sorted(properties):
         value = properties[name]
         if value is None:
