@@ -213,7 +213,6 @@ def start(boot: Boot, layout: Layout) -> RunRecord:
     boot_now = boot_id()
     child: subprocess.Popen[bytes] | None = None
     if under_systemd():
-        run(["systemctl", "reset-failed", boot.unit], check=False)
         run(unit_argv(boot, run_file, log, boot_now))
     else:
         name = cgroup.group_name(boot.lab_id, boot.host)
