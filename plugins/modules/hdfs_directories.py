@@ -25,6 +25,10 @@ options:
     description: HDFS user to act as; the superuser is the one the NameNode runs as.
     type: str
     default: hdfs
+  timeout:
+    description: Seconds to wait for a NameNode that does not answer yet, or is still in safe mode.
+    type: int
+    default: 60
   directories:
     description: The folders, each after its parents.
     type: list
@@ -69,13 +73,14 @@ changed_paths:
   sample: [/tmp]
 """
 
-from typing import Any, Dict, List, Optional
+import time
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.labctl.stacks.plugins.module_utils.webhdfs import RestError, WebHdfs
 
 
-def wanted(directory: Dict[str, Any]) -> Dict[str, str]:
+def wanted(directory: dict[str, Any]) -> dict[str, str]:
     """What HDFS should say of the folder, in its own spelling (permission without leading zeros)."""
     return {
         "owner": directory["owner"],
@@ -84,7 +89,7 @@ def wanted(directory: Dict[str, Any]) -> Dict[str, str]:
     }
 
 
-def found(hdfs: WebHdfs, path: str) -> Optional[Dict[str, str]]:
+def found(hdfs: WebHdfs, path: str) -> dict[str, str] | None:
     """What HDFS says of the folder now, or None; RestError where a file is in the way."""
     status = hdfs.status(path)
     if status is None:
@@ -94,7 +99,7 @@ def found(hdfs: WebHdfs, path: str) -> Optional[Dict[str, str]]:
     return {key: str(status[key]) for key in ("owner", "group", "permission")}
 
 
-def apply(hdfs: WebHdfs, path: str, before: Optional[Dict[str, str]], after: Dict[str, str]) -> None:
+def apply(hdfs: WebHdfs, path: str, before: dict[str, str] | None, after: dict[str, str]) -> None:
     if before is None:
         hdfs.mkdirs(path, after["permission"])
         before = {}
@@ -105,11 +110,45 @@ def apply(hdfs: WebHdfs, path: str, before: Optional[Dict[str, str]], after: Dic
         hdfs.set_owner(path, after["owner"], after["group"])
 
 
+def passing(exc: RestError) -> bool:
+    """Whether the NameNode is only not there yet: it does not answer, starts up, or is in safe mode."""
+    return exc.status is None or any(words in str(exc) for words in ("safe mode", "startup mode"))
+
+
+def keep(module: AnsibleModule, hdfs: WebHdfs) -> dict[str, Any]:
+    """Make and mend the folders; what was done, and the diff where one is asked for."""
+    deadline = time.monotonic() + module.params["timeout"]
+    done: dict[str, dict[str, Any]] = {}
+    for directory in module.params["directories"]:
+        path, after = directory["path"], wanted(directory)
+        while True:
+            try:
+                before = found(hdfs, path)
+                if before != after and not module.check_mode:
+                    apply(hdfs, path, before, after)
+                break
+            except RestError as exc:
+                if module.check_mode and passing(exc):
+                    # Without a NameNode there are no folders yet.
+                    before = None
+                    break
+                if not passing(exc) or time.monotonic() > deadline:
+                    module.fail_json(msg=str(exc), changed=bool(done), changed_paths=list(done))
+                time.sleep(0.2)
+        if before != after:
+            done[path] = {"before_header": path, "after_header": path, "before": before or {}, "after": after}
+    result: dict[str, Any] = {"changed_paths": list(done)}
+    if module._diff:
+        result["diff"] = list(done.values())
+    return result
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "url": {"type": "str", "required": True},
             "user": {"type": "str", "default": "hdfs"},
+            "timeout": {"type": "int", "default": 60},
             "directories": {
                 "type": "list",
                 "elements": "dict",
@@ -124,28 +163,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    hdfs = WebHdfs(module.params["url"], module.params["user"])
-    changed: List[str] = []
-    diffs: List[Dict[str, Any]] = []
-    try:
-        for directory in module.params["directories"]:
-            path, after = directory["path"], wanted(directory)
-            before = found(hdfs, path)
-            if before == after:
-                continue
-            changed.append(path)
-            diffs.append({"before_header": path, "after_header": path, "before": before or {}, "after": after})
-            if not module.check_mode:
-                apply(hdfs, path, before, after)
-    except RestError as exc:
-        if module.check_mode and exc.status is None:
-            # The NameNode does not run yet, so every folder is still to be made.
-            module.exit_json(changed=True, changed_paths=[entry["path"] for entry in module.params["directories"]])
-        module.fail_json(msg=str(exc), changed=bool(changed), changed_paths=changed)
-    result: Dict[str, Any] = {"changed": bool(changed), "changed_paths": changed}
-    if module._diff:
-        result["diff"] = diffs
-    module.exit_json(**result)
+    result = keep(module, WebHdfs(module.params["url"], module.params["user"]))
+    module.exit_json(changed=bool(result["changed_paths"]), **result)
 
 
 if __name__ == "__main__":

@@ -69,6 +69,7 @@ class Reader:
         self._tell = listener
         self._verbosity = verbosity
         self._failed: list[Failure] = []
+        self._started: set[object] = set()
 
     def take(self, event: Mapping[str, Any]) -> None:
         kind = str(event.get("event", ""))
@@ -90,6 +91,10 @@ class Reader:
         return self.outcome
 
     def _playbook_on_task_start(self, data: Mapping[str, Any]) -> None:
+        # Where hosts go at their own pace, a task starts once for each of them.
+        if data.get("task_uuid") in self._started:
+            return
+        self._started.add(data.get("task_uuid"))
         self.outcome.tasks += 1
         self._tell(Event("task", _task_name(data)))
 
