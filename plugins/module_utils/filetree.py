@@ -74,6 +74,21 @@ def digest(manifest: Manifest, specs: list[FileSpec], create_key: bool) -> str:
     return sha256(json.dumps(rows).encode())
 
 
+def recorded_digest(records: list[dict[str, Any]]) -> str:
+    """:func:`digest` of a section as its records of files tell it."""
+    rows = [
+        [
+            record["path"],
+            record["mode"],
+            record["owner"],
+            record["group"],
+            record.get("hmac_sha256") or record["sha256"],
+        ]
+        for record in sorted(records, key=lambda record: str(record["path"]))
+    ]
+    return sha256(json.dumps(rows).encode())
+
+
 class ClosedFolders:
     """The ``directories`` of a config_tree call: made as declared, and without files that nobody declares."""
 

@@ -210,6 +210,12 @@ class Manifest:
             everyone += sections.values()
         return {identity(record) for section in everyone for record in section.get(kind, [])}
 
+    def everything(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Role, key and content of every section of every role. Not for changing them."""
+        for role, sections in [(self.role, self._sections), *sorted(self._other_roles().items())]:
+            for key, section in sorted(sections.items()):
+                yield role, key, section
+
     def before(self, key: str, kind: str, ident: str, observed: Any) -> Any:
         """What stood there before labctl: as recorded by this section, else by another, else as just observed."""
         own = self.records(key, kind).get(ident)

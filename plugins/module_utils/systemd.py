@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from ansible_collections.labctl.stacks.plugins.module_utils.bulk import command
 from ansible_collections.labctl.stacks.plugins.module_utils.errors import ConvergeError
@@ -21,6 +22,7 @@ PROPERTIES = (
     "FragmentPath",
     "DropInPaths",
     "NeedDaemonReload",
+    "InvocationID",
     "Type",
     "RemainAfterExit",
     "Result",
@@ -43,6 +45,8 @@ class UnitState:
     needs_reload: bool = False
     ends: bool = False
     result: str = "success"
+    #: Another one after each start, by whoever it was; "" for a unit that does not run.
+    invocation: str = ""
 
     @property
     def masked(self) -> bool:
@@ -90,6 +94,7 @@ def parse_show(text: str, names: list[str]) -> dict[str, UnitState]:
             needs_reload=values.get("NeedDaemonReload") == "yes",
             ends=values.get("Type") == "oneshot" and values.get("RemainAfterExit") == "no",
             result=values.get("Result", "success"),
+            invocation=values.get("InvocationID", ""),
         )
     if len(states) != len(names):
         raise ConvergeError(f"systemctl show told of {len(states)} units, asked for {len(names)}")
@@ -109,6 +114,17 @@ class Systemd:
         """``systemctl VERB NAMES``; ConvergeError with what it said if it fails."""
         if names or verb == "daemon-reload":
             command(["systemctl", *options, verb, "--", *names] if names else ["systemctl", verb], timeout=timeout)
+
+    def started_at(self, name: str) -> int:
+        """When a running unit was started, in nanoseconds of the clock that files have; 0 where it is not known.
+
+        It is the age of the link to the invocation, which systemd keeps for each running unit: its own time stamps are
+        of a coarser or of another clock.
+        """
+        try:
+            return Path("/run/systemd/units", f"invocation:{name}").lstat().st_ctime_ns
+        except OSError:
+            return 0
 
     def journal(self, name: str, since: float) -> list[str]:
         """The last lines a unit wrote since a time (seconds of the epoch), each cut to a bearable length."""

@@ -87,8 +87,8 @@ def changed_since(record: dict[str, Any], moment: int, manifest: Manifest) -> bo
         return True
     content = read_or_empty(record["path"])
     if record.get("secret"):
-        return manifest.hmac(content, create=False) != record["hmac_sha256"]
-    return sha256(content) != record["sha256"]
+        return manifest.hmac(content, create=False) != str(record["hmac_sha256"])
+    return sha256(content) != str(record["sha256"])
 
 
 def read_or_empty(path: str) -> bytes:
