@@ -112,7 +112,7 @@ def apply(hdfs: WebHdfs, path: str, before: dict[str, str] | None, after: dict[s
 
 def passing(exc: RestError) -> bool:
     """Whether the NameNode is only not there yet: it does not answer, starts up, or is in safe mode."""
-    return exc.status is None or any(words in str(exc) for words in ("safe mode", "startup mode"))
+    return exc.status is None or any(words in str(exc) for words in ("safe mode", "startup mode", "not started"))
 
 
 def keep(module: AnsibleModule, hdfs: WebHdfs) -> dict[str, Any]:
