@@ -252,7 +252,7 @@ class Units:
         if self.reload:
             self.systemd.tell("daemon-reload", [])
         # Asked anew: a unit may have failed while it was stopped, and would stay in systemd's list of failures.
-        gone = self.systemd.show(list(self._gone))
+        gone = self.systemd.show([name for name in self._gone if "@." not in name])
         self.systemd.tell("reset-failed", [name for name, state in gone.items() if state.active == "failed"])
         self.systemd.tell("mask", self.todo["mask"])
         self.systemd.tell("unmask", self.todo["unmask"])

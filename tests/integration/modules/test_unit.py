@@ -115,7 +115,7 @@ def test_life(host: OneHost) -> None:
     units = {unit["name"]: unit for unit in host.manifest("lbt")["sections"]["unit/main"]["units"]}
     two = units["lbt-two.service"]
     assert two["fragment"] == "/etc/systemd/system/lbt-two.service"
-    assert two["drop_ins"] == ["/etc/systemd/system/lbt-two.service.d/local.conf"]
+    assert list(two["drop_ins"]) == ["/etc/systemd/system/lbt-two.service.d/local.conf"]
     assert two["started"]["config"] == "b"
 
 
