@@ -56,7 +56,9 @@ integration: install ## Test providers, modules and packaging on real hosts (roo
 
 .PHONY: e2e
 e2e: install ## Test whole labs: molecule scenarios, then labctl (root)
-	$(ROOT) MOLECULE_GLOB='molecule/*/molecule.yml' ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/.dev .venv/bin/molecule test --all --report
+	for scenario in molecule/*/; do \
+	  $(ROOT) MOLECULE_GLOB='molecule/*/molecule.yml' ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/.dev \
+	    .venv/bin/molecule test --scenario-name "$$(basename $$scenario)"; done
 	$(ROOT) .venv/bin/python -m pytest tests/e2e
 
 .PHONY: test
