@@ -19,17 +19,20 @@ def playbook_argv(
     playbook: str,
     inventory: Path,
     *,
+    limit: tuple[str, ...] = (),
     check: bool = False,
     diff: bool = False,
     verbosity: int = 0,
     setpriv: str = "",
 ) -> list[str]:
-    """``ansible-playbook`` for one playbook, named by its path or collection name.
+    """``ansible-playbook`` for one playbook, named by its path or collection name, on all hosts or on ``limit``.
 
     With ``setpriv``, util-linux's, the kernel interrupts Ansible where labctl is killed without a chance to do so.
     """
     argv = [setpriv, "--pdeathsig", "INT"] if setpriv else []
     argv += [program, "--inventory", str(inventory)]
+    if limit:
+        argv += ["--limit", ",".join(limit)]
     if check:
         argv.append("--check")
     if diff:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,10 @@ class Failure:
 
 @dataclass
 class Outcome:
-    """What one playbook did. ``rc`` is ansible-playbook's exit code; ``changed`` counts tasks that changed a host."""
+    """What one playbook did. ``rc`` is ansible-playbook's exit code; ``changed`` counts tasks that changed a host.
+
+    ``diffs`` are (host, file, text before, text after), where differences were asked for.
+    """
 
     playbook: str
     rc: int = 0
@@ -41,6 +44,7 @@ class Outcome:
     messages: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     changes: list[tuple[str, str]] = field(default_factory=list)
+    diffs: list[tuple[str, str, str, str]] = field(default_factory=list)
     role_seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -106,6 +110,7 @@ class Reader:
         elif result.get("changed"):
             self.outcome.changed += 1
             self.outcome.changes.append((host, _task_name(data)))
+            self.outcome.diffs.extend(_diffs(host, result))
             self._tell(Event("result", host, f"changed: {_task_name(data)}"))
             return
         self._tell(Event("result", host, f"ok: {_task_name(data)}"))
@@ -137,6 +142,13 @@ class Reader:
         if role and isinstance(data.get("duration"), (int, float)):
             spent = self.outcome.role_seconds
             spent[role] = spent.get(role, 0.0) + float(data["duration"])
+
+
+def _diffs(host: str, result: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    shown = result.get("diff") or []
+    for one in shown if isinstance(shown, list) else [shown]:
+        if isinstance(one, dict) and one.get("after_header") and isinstance(one.get("after"), str):
+            yield host, str(one["after_header"]), str(one.get("before") or ""), one["after"]
 
 
 def _task_name(data: Mapping[str, Any]) -> str:

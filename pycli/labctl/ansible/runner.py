@@ -29,13 +29,14 @@ _RUNNERS_OWN = {"ANSIBLE_CALLBACK_PLUGINS", "ANSIBLE_STDOUT_CALLBACK", "AWX_ISOL
 
 @dataclass(frozen=True)
 class Playbook:
-    """One run of one playbook: by collection name, on an inventory file, for this many hosts."""
+    """One run of one playbook: by collection name, on an inventory file, for this many hosts, or on some of them."""
 
     name: str
     inventory: Path
     hosts: int
     run_id: str
     private: Path
+    limit: tuple[str, ...] = ()
     check: bool = False
     diff: bool = False
     verbosity: int = 0
@@ -131,6 +132,7 @@ def _prepared(playbook: Playbook, program: str, reader: Reader) -> Any:
         program,
         playbook.name,
         playbook.inventory,
+        limit=playbook.limit,
         check=playbook.check,
         diff=playbook.diff,
         verbosity=max(0, playbook.verbosity - 1),

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 from ansible_collections.labctl.stacks.plugins.module_utils.errors import InputError, LabError
 
-from labctl.cli import check, doctor, down, init, inventory, logs, ssh, status, up, version
+from labctl.cli import check, diff, doctor, down, init, inventory, logs, plan, replay, runs, ssh, status, up, version
 from labctl.cli import exec as execute
 from labctl.cli.app import App
 from labctl.lab.interrupt import Interrupted, raise_on_signals
@@ -49,7 +49,23 @@ def common(
         raise InputError(f"labctl {ctx.invoked_subcommand} takes nothing after --")
 
 
-for command in (init, up, status, check, ssh, execute, logs, inventory, down, doctor, version):
+for command in (
+    init,
+    up,
+    plan,
+    diff,
+    status,
+    check,
+    ssh,
+    execute,
+    logs,
+    inventory,
+    runs,
+    replay,
+    down,
+    doctor,
+    version,
+):
     command.register(cli)
 
 

@@ -34,31 +34,44 @@ def up(
     """Make the lab's hosts, converge its stacks, and check them.
 
     Makes and repairs, never removes: the same command again finishes what was interrupted, and changes nothing
-    where nothing is to be done.
+    where nothing is to be done. Ansible runs only for hosts whose inputs changed or that are not as it left them.
     """
     from ansible_collections.labctl.stacks.plugins.module_utils.errors import LabError
 
-    from labctl.cli.progress import progress
     from labctl.cli.summary import announce, foreseen
     from labctl.lab import down as removal
     from labctl.lab import up as core
     from labctl.lab.locate import lab_for
     from labctl.lab.lock import locked
-    from labctl.lab.records import recorded
+    from labctl.lab.plan import make_plan
 
     app = app_of(ctx)
     began = time.monotonic()
     found, created = lab_for(lab, stack)
+    known = bool(found.lab_id())
     try:
-        core.preflight(found)
+        if not known:
+            core.preflight(found)
     except LabError:
         if created:
             removal.forget(found)
         raise
     options = core.Options(full, check, diff, not skip_check, app.verbosity)
     with locked(found.lab_dir, app.command_line):
-        with recorded(found, "up", app.argv) as run, progress(app, f"{found.name}: {len(found.hosts)} hosts") as tell:
-            result = core.up(found, options, tell, run)
+        plan = make_plan(found, full=full)
+        if core.idle(plan, options):
+            result = core.unchanged(found, plan, app.argv, began)
+        else:
+            from labctl.cli.progress import progress
+            from labctl.lab.records import recorded
+
+            if known:
+                core.preflight(found)
+            with (
+                recorded(found, "up", app.argv) as run,
+                progress(app, f"{found.name}: {len(found.hosts)} hosts") as tell,
+            ):
+                result = core.up(found, options, tell, run, plan)
         if check:
             foreseen(app, result)
             if created:

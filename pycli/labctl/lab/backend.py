@@ -1,13 +1,24 @@
 # Copyright (c) 2026 the labctl authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where labctl reaches into the collection for what makes hosts and fetches artefacts; loaded when first needed."""
+"""Where labctl reaches into the collection and out to hosts; what that takes is loaded when first needed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ansible_collections.labctl.stacks.plugins.module_utils.lab import Lab
+
+if TYPE_CHECKING:
+    from labctl.lab.verify import HostReport
+
+
+class ArtifactState(NamedTuple):
+    """An artefact's version in the catalogue; ``digest`` is empty as long as the store does not have it."""
+
+    name: str
+    version: str
+    digest: str
 
 
 def provider_for(lab: Lab) -> Any:
@@ -24,3 +35,43 @@ def resolve_artifact(name: str, progress: Callable[[str, int, int], None]) -> st
 
     resolved = Store().resolve(catalogue(name), progress=progress)
     return f"{resolved.version} from {resolved.source}"
+
+
+def artifact_state(name: str) -> ArtifactState:
+    """What the store has of an artefact; read-only."""
+    from ansible_collections.labctl.stacks.plugins.module_utils.store.catalogue import catalogue
+    from ansible_collections.labctl.stacks.plugins.module_utils.store.store import Store
+
+    wanted = catalogue(name)
+    found = Store().find(wanted)
+    return ArtifactState(name, wanted.version, found.digest if found else "")
+
+
+def verify(lab: Lab, hosts: Mapping[str, frozenset[str]]) -> dict[str, HostReport]:
+    """Compare hosts with what was left on them; ``hosts`` maps each to the roles that must have a manifest there."""
+    from labctl.lab.verify import HostExpectation
+    from labctl.lab.verify import verify as ask
+
+    wanted = {host: HostExpectation(roles) for host, roles in hosts.items()}
+    return ask(lab.lab_dir, lab.lab_dir / "ssh" / "config", wanted)
+
+
+def kept_digests(lab: Lab, host: str) -> dict[str, str]:
+    """Role to the sha256 of its manifest on the host, as Ansible wrote it into the lab folder."""
+    from labctl.lab.verify import kept_digests as read
+
+    return read(lab.lab_dir, host)
+
+
+def file_content(lab: Lab, host: str, paths: list[str]) -> dict[str, bytes]:
+    """What managed files that are no secret hold on the host."""
+    from labctl.lab.verify import file_content as ask
+
+    return ask(lab.lab_dir, lab.lab_dir / "ssh" / "config", host, paths)
+
+
+def left_behind(lab: Lab, hosts: list[str]) -> dict[str, Any]:
+    """What is on hosts, comparable with other labs' (:func:`labctl.lab.runs.left`)."""
+    from labctl.lab.runs import left
+
+    return left(lab, hosts)

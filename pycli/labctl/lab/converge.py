@@ -27,9 +27,17 @@ def warm() -> None:
 
 
 def play(
-    lab: Lab, playbook: str, tell: Listener, run: Run, *, check: bool = False, diff: bool = False, verbosity: int = 0
+    lab: Lab,
+    playbook: str,
+    tell: Listener,
+    run: Run,
+    *,
+    limit: tuple[str, ...] = (),
+    check: bool = False,
+    diff: bool = False,
+    verbosity: int = 0,
 ) -> Outcome:
-    """Run one of the collection's playbooks on the lab and keep what it did in the run's record."""
+    """Run one of the collection's playbooks on the lab, or on ``limit`` of it, and put what it did on record."""
     from labctl.ansible import runner
 
     outcome = runner.run_playbook(
@@ -39,13 +47,14 @@ def play(
             hosts=len(lab.hosts),
             run_id=run.id,
             private=run.private,
+            limit=limit,
             check=check,
             diff=diff,
             verbosity=verbosity,
         ),
         tell,
     )
-    run.playbook(outcome.summary())
+    run.playbook(outcome.summary() | {"limit": list(limit), "check": check})
     run.timing(playbook, outcome.seconds)
     return outcome
 

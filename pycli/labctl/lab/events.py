@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["phase", "host", "artifact", "task", "result", "failure", "done", "output", "warning"]
+Kind = Literal["phase", "host", "artifact", "task", "result", "failure", "done", "output", "warning", "why"]
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,35 @@
 # Copyright (c) 2026 the labctl authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bring a lab up: hosts and artefacts side by side, then the stacks' playbooks, then their checks."""
+"""Bring a lab up: hosts and artefacts side by side, then playbooks where a plan asks for them, then their checks."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.labctl.stacks.plugins.module_utils.errors import LabError, ProviderError
+from ansible_collections.labctl.stacks.plugins.module_utils.errors import (
+    ConvergeError,
+    Finding,
+    LabError,
+    ProviderError,
+)
 from ansible_collections.labctl.stacks.plugins.module_utils.lab import Lab
 from ansible_collections.labctl.stacks.plugins.module_utils.stacks import STACKS
 
-from labctl.lab import backend, converge
+from labctl.lab import backend, converge, digest
 from labctl.lab.events import Event, Listener
 from labctl.lab.locate import ensure_inventory
 from labctl.lab.parallel import together
-from labctl.lab.records import Run, State
+from labctl.lab.plan import Plan, Reasons, findings, hosts_of, look, make_plan
+from labctl.lab.records import NOOP, Run, State
+
+#: How long what a service answers may take to come right after a run, in seconds: a DataNode, for one, needs some to
+#: find a NameNode again that was restarted.
+SETTLING, PAUSE = 30.0, 0.5
+_ANSWERS = {"check", "probe"}
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -41,31 +54,6 @@ class Result:
     notices: list[str] = field(default_factory=list)
 
 
-def up(lab: Lab, options: Options, tell: Listener, run: Run) -> Result:
-    """Make the lab what its file says. The lab's lock is the caller's to hold, preflight the caller's to have done."""
-    provider = backend.provider_for(lab)
-    ensure_inventory(lab)
-    result = Result()
-    if options.check:
-        return _foresee(lab, provider, options, tell, run, result)
-    trouble = _make(lab, provider, tell, run, result)
-    state = State(lab)
-    for stack in stale_stacks(lab, options):
-        _converge(lab, stack, options, tell, run, state, result, trouble)
-    if trouble is not None and not lab.stacks:
-        raise trouble
-    return result
-
-
-def stale_stacks(lab: Lab, options: Options) -> tuple[str, ...]:
-    """The stacks whose playbooks have to run, in order.
-
-    All of them, each time: no part of a lab is known to be as it should be without asking Ansible. What learns to
-    know it decides here, and ``options.full`` overrules it.
-    """
-    return lab.stacks
-
-
 def preflight(lab: Lab) -> None:
     """Everything this machine lacks for the lab, in one PreflightError; ProviderError for another's lab of its name.
 
@@ -74,6 +62,59 @@ def preflight(lab: Lab) -> None:
     provider = backend.provider_for(lab)
     provider.preflight()
     provider.plan()
+
+
+def unchanged(lab: Lab, plan: Plan, argv: list[str], began: float) -> Result:
+    """The result of an `up` that finds nothing to do, with a short record. ``began`` as of time.monotonic()."""
+    run = Run(lab, NOOP, argv)
+    run.timing("look", time.monotonic() - began)
+    run.end("done")
+    return Result(hosts=list(plan.hosts))
+
+
+def idle(plan: Plan, options: Options) -> bool:
+    """Whether nothing is to be done, not even to prove that the stacks work."""
+    proving = options.check_product and not options.check
+    return plan.settled and not (proving and plan.unproven)
+
+
+def up(lab: Lab, options: Options, tell: Listener, run: Run, plan: Plan) -> Result:
+    """Make the lab what its file says. The lab's lock is the caller's to hold, preflight the caller's to have done."""
+    tell = run.listener(tell)
+    provider = backend.provider_for(lab)
+    result = Result()
+    fresh = ensure_inventory(lab)
+    if options.check:
+        return _foresee(lab, plan, options, tell, run, result)
+    trouble: LabError | None = None
+    if not plan.settled:
+        trouble = _make(lab, provider, tell, run, result)
+        fresh = digest.ensure_key(lab) or fresh
+        if fresh or plan.host_changes:
+            # Hosts have addresses now, and what is on them can be looked at.
+            plan = make_plan(lab, full=options.full)
+    result.hosts = result.hosts or list(plan.hosts)
+    state = State(lab)
+    run.note(why=plan.brief())
+    if plan.stale:
+        from labctl.lab.runs import note_inputs
+
+        note_inputs(lab, run)
+    ran = {stack: hosts for stack in lab.stacks if (hosts := plan.stale.get(stack))}
+    proven = {stack: state.checked(stack) for stack in lab.stacks}
+    changed = {stack: _converge(lab, stack, hosts, plan, options, tell, run, state, result, trouble)
+               for stack, hosts in ran.items()}  # fmt: skip
+    if trouble is not None and not ran:
+        raise trouble
+    if ran:
+        _settle(lab, plan, ran, tell, run, state)
+    for stack in lab.stacks:
+        if proven[stack] and not changed.get(stack) and not result.host_changes:
+            state.set_checked(stack, True)
+        elif options.check_product and (stack in ran or not proven[stack]):
+            result.checks += converge.check(lab, stack, tell, run, verbosity=options.verbosity)
+            state.set_checked(stack, True)
+    return result
 
 
 def _make(lab: Lab, provider: Any, tell: Listener, run: Run, result: Result) -> ProviderError | None:
@@ -127,42 +168,98 @@ def _running(hosts: list[Any], names: set[str]) -> str:
 def _converge(
     lab: Lab,
     stack: str,
+    hosts: Reasons,
+    plan: Plan,
     options: Options,
     tell: Listener,
     run: Run,
     state: State,
     result: Result,
-    trouble: ProviderError | None,
-) -> None:
-    proven = state.checked(stack)
-    # Until this run has proven otherwise, the stack is not known to work: it may be killed half-way.
-    state.set_checked(stack, False)
-    tell(Event("phase", stack, f"converging {stack}"))
-    outcome = converge.play(lab, stack, tell, run, diff=options.diff, verbosity=options.verbosity)
+    trouble: LabError | None,
+) -> bool:
+    """Run the stack's playbook on these hosts, and keep what they were converged with; whether it changed anything."""
+    _explain(hosts, state, stack, tell)
+    # From here on the hosts are not known to be as they should, nor the stack to work: this run may be killed half-way.
+    state.begin(stack, hosts)
+    limit = _limit(lab, stack, hosts, plan)
+    tell(Event("phase", stack, f"converging {stack}{_on(limit)}"))
+    outcome = converge.play(lab, stack, tell, run, limit=limit, diff=options.diff, verbosity=options.verbosity)
     result.changes += outcome.changes
-    if trouble is not None:
-        converge.raise_failed(lab, stack, outcome, earlier=trouble)
-    converge.raise_failed(lab, stack, outcome)
+    converge.raise_failed(lab, stack, outcome, earlier=trouble)
     tell(Event("done", stack, f"{outcome.tasks} tasks, {outcome.changed} changed"))
+    state.converged(stack, {host: plan.inputs.of(host) for host in hosts}, outcome.hosts)
     if not state.noticed(stack):
         result.notices.append(stack)
-    if proven and not outcome.changed and not result.host_changes:
-        state.set_checked(stack, True)
-    elif options.check_product:
-        result.checks += converge.check(lab, stack, tell, run, verbosity=options.verbosity)
-        state.set_checked(stack, True)
+    return bool(outcome.changed)
 
 
-def _foresee(lab: Lab, provider: Any, options: Options, tell: Listener, run: Run, result: Result) -> Result:
-    """What ``up`` would do: hosts from the provider's plan, the rest from Ansible's check mode on live hosts."""
-    result.host_changes = [f"{c.host}: {c.action} ({c.reason})" for c in provider.plan() if c.action != "keep"]
-    result.hosts = provider.hosts()
-    if any(host.state != "running" for host in result.hosts):
+def _limit(lab: Lab, stack: str, hosts: Reasons, plan: Plan) -> tuple[str, ...]:
+    """The hosts to name to Ansible; none where all of the stack's are meant."""
+    return tuple(hosts) if len(hosts) < len(hosts_of(lab, stack, plan.inputs)) else ()
+
+
+def _on(hosts: tuple[str, ...]) -> str:
+    return f" on {', '.join(hosts)}" if hosts else ""
+
+
+def _explain(hosts: Reasons, state: State, stack: str, tell: Listener) -> None:
+    """Say why hosts that were converged before have to be so again."""
+    for host, reasons in hosts.items():
+        if state.parts(host, stack) is not None:
+            for reason in reasons[:_SHOWN]:
+                tell(Event("why", host, reason))
+            if len(reasons) > _SHOWN:
+                tell(Event("why", host, f"and {len(reasons) - _SHOWN} more"))
+
+
+def _settle(lab: Lab, plan: Plan, ran: dict[str, Reasons], tell: Listener, run: Run, state: State) -> None:
+    """See that every host is now as its roles declare, and remember it; ConvergeError naming what is not."""
+    hosts = [host.name for host in lab.hosts if any(host.name in hosts_of(lab, stack, plan.inputs) for stack in ran)]
+    manifests = {host: backend.kept_digests(lab, host) for host in hosts}
+    began = time.monotonic()
+    reports = look(lab, manifests)
+    while (unsettled := _unsettled(reports)) and time.monotonic() - began < SETTLING:
+        time.sleep(PAUSE)
+        reports |= look(lab, {host: manifests[host] for host in unsettled})
+    run.timing("verify", time.monotonic() - began)
+    wrong = {host: findings(report) for host, report in reports.items() if not report.clean}
+    for host in wrong:
+        for stack in ran:
+            state.forget(host, stack)
+    state.keep_hosts({host.name for host in lab.hosts})
+    state.left_behind(manifests, plan.inputs.after(digest.secret_files(lab, digest.lab_key(lab))).secrets)
+    if wrong:
+        count = f"{len(wrong)} of {len(lab.hosts)} hosts"
+        raise ConvergeError(
+            f"{count} of lab {lab.name} are not as the playbooks should have left them",
+            hint="something else changes them, or a role does not mend what it manages: labctl diff shows more",
+            findings=tuple(Finding(host, line) for host, lines in wrong.items() for line in lines),
+        )
+    run.left(backend.left_behind(lab, hosts))
+
+
+def _unsettled(reports: dict[str, Any]) -> list[str]:
+    """The hosts on which nothing is wrong but what services answer; none, if anything else is wrong anywhere."""
+    wrong = {host: report for host, report in reports.items() if not report.clean}
+    passing = all(report.reachable and not report.error for report in wrong.values()) and all(
+        drift.kind in _ANSWERS for report in wrong.values() for drift in report.drift
+    )
+    return list(wrong) if passing else []
+
+
+def _foresee(lab: Lab, plan: Plan, options: Options, tell: Listener, run: Run, result: Result) -> Result:
+    """What ``up`` would do: hosts from the provider's plan, the rest from Ansible's check mode on stale hosts."""
+    result.host_changes = [f"{c.host}: {c.action} ({c.reason})" for c in plan.changes if c.action != "keep"]
+    result.hosts = list(plan.hosts)
+    if any(host.state != "running" for host in plan.hosts):
         tell(Event("warning", lab.name, "some hosts do not run: what would change on them cannot be foreseen"))
         return result
-    for stack in stale_stacks(lab, options):
-        tell(Event("phase", stack, f"looking at {stack}"))
-        outcome = converge.play(lab, stack, tell, run, check=True, diff=options.diff, verbosity=options.verbosity)
+    for stack, hosts in plan.stale.items():
+        limit = _limit(lab, stack, hosts, plan)
+        tell(Event("phase", stack, f"looking at {stack}{_on(limit)}"))
+        outcome = converge.play(
+            lab, stack, tell, run, limit=limit, check=True, diff=options.diff, verbosity=options.verbosity
+        )
         result.changes += outcome.changes
         converge.raise_failed(lab, stack, outcome)
         tell(Event("done", stack, f"{outcome.tasks} tasks, {outcome.changed} would change something"))

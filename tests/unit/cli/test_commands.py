@@ -21,7 +21,10 @@ from unit.cli.done import LAB, Done
 from unit.lab.doubles import World, failed, ok
 
 Labctl = Callable[..., Done]
-COMMANDS = ["init", "up", "status", "check", "ssh", "exec", "logs", "inventory", "down", "doctor", "version"]
+COMMANDS = [
+    "init", "up", "plan", "diff", "status", "check", "ssh", "exec", "logs", "inventory", "replay", "down", "doctor",
+    "version", "runs",
+]  # fmt: skip
 NO_LAB = (
     "error: there is no lab here: neither lab.yml nor .labctl/lab.yml\n"
     "hint: labctl up STACK makes one, labctl init writes a lab.yml to start from\n"

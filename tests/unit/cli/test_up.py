@@ -75,25 +75,43 @@ def test_the_first_up_makes_converges_checks_and_warns_once(labctl: Labctl, worl
     assert list(home.iterdir()) == [home / ".labctl"]
 
 
-def test_a_second_up_runs_ansible_but_no_check_and_no_notice(labctl: Labctl, world: World, home: Path) -> None:
+def test_a_second_up_looks_at_the_hosts_and_starts_nothing(labctl: Labctl, world: World, home: Path) -> None:
     labctl("up", "hadoop")
     world.calls.clear()
-    for argv in (["up"], ["up", "hadoop"], ["up", "--full"]):
-        done = labctl(*argv)
-        assert (done.code, done.out) == (0, f"Lab hadoop is up (nothing to change, N s).\n\n{SUMMARY}")
-        assert without_artifacts(done.err) == TALK
-    assert [call for call in world.calls if call.startswith("play")] == ["play labctl.stacks.hadoop"] * 3
+    world.looked.clear()
+    for argv in (["up"], ["up", "hadoop"]):
+        assert labctl(*argv) == Done(0, f"Lab hadoop is up (nothing to change, N s).\n\n{SUMMARY}", "")
+    assert world.calls == []
+    assert world.looked == [["head", "worker1", "worker2"]] * 2
+    records = [json.loads(path.read_text()) for path in (home / ".labctl/runs").glob("*-noop-*/run.json")]
+    assert sorted((record["argv"], record["result"]) for record in records) == [
+        (["up"], "done"),
+        (["up", "hadoop"], "done"),
+    ]
+
+
+def test_full_runs_ansible_but_no_check_and_gives_no_notice(labctl: Labctl, world: World, home: Path) -> None:
+    labctl("up", "hadoop")
+    world.calls.clear()
+    done = labctl("up", "--full")
+    assert (done.code, done.out) == (0, f"Lab hadoop is up (nothing to change, N s).\n\n{SUMMARY}")
+    why = "".join(f"TIME {host}: asked for by --full\n" for host in ("head", "worker1", "worker2"))
+    phase = "TIME hadoop: converging hadoop\n"
+    assert without_artifacts(done.err) == TALK.replace(phase, why + phase)
+    assert [call for call in world.calls if call.startswith("play")] == ["play labctl.stacks.hadoop"]
 
 
 def test_a_change_is_checked_again_unless_told_not_to(labctl: Labctl, world: World, lab: Path) -> None:
     labctl("up")
     world.outcomes["labctl.stacks.hadoop"] = lambda p: ok(p, changed=1, changes=[("head", "hdfs: Configure")])
     world.calls.clear()
-    assert labctl("up", "--skip-check").out.startswith("Lab demo is up (1 change, N s).")
+    assert labctl("up", "--full", "--skip-check").out.startswith("Lab demo is up (1 change, N s).")
     assert world.calls[-1] == "play labctl.stacks.hadoop"
-    del world.outcomes["labctl.stacks.hadoop"]
+    world.calls.clear()
+    assert labctl("up", "--skip-check").out.startswith("Lab demo is up (nothing to change, N s).")
+    assert world.calls == []
     labctl("up")
-    assert world.calls[-1] == "play labctl.stacks.hadoop_check", "what was not proven after a change is still to prove"
+    assert world.calls == ["preflight", "play labctl.stacks.hadoop_check"], "what was not proven is still to prove"
 
 
 def test_quiet_says_nothing_but_what_must_be_known_once(labctl: Labctl, world: World, home: Path) -> None:
@@ -244,7 +262,8 @@ def test_check_mode_makes_nothing(labctl: Labctl, world: World, home: Path) -> N
 def test_check_mode_on_a_lab_that_runs(labctl: Labctl, world: World, lab: Path) -> None:
     labctl("up")
     world.outcomes["labctl.stacks.hadoop"] = lambda p: ok(p, changed=1, changes=[("head", "hdfs: Configure")])
-    done = labctl("up", "--check", "--diff")
+    assert labctl("up", "--check") == Done(0, "nothing to change\n", "")
+    done = labctl("up", "--check", "--diff", "--full")
     assert (done.code, done.out) == (0, "head: hdfs: Configure\n")
     assert (world.playbooks[-1].check, world.playbooks[-1].diff) == (True, True)
 

@@ -1,10 +1,13 @@
 # Copyright (c) 2026 the labctl authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Doubles for what labctl's core reaches out to: a provider that makes no hosts, a runner that starts no Ansible."""
+"""Doubles for what labctl's core reaches out to: a provider that makes no hosts, a runner that starts no Ansible.
+
+The runner leaves a digest of a manifest for each host it ran on in the lab folder, as the collection's actions do.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,9 @@ from ansible_collections.labctl.stacks.plugins.module_utils.providers.base impor
 from labctl.ansible import runner
 from labctl.ansible.outcome import Failure, Outcome
 from labctl.lab import backend
+from labctl.lab.backend import ArtifactState
 from labctl.lab.events import Event, Listener
+from labctl.lab.verify import Drift, HostReport
 
 
 class World:
@@ -29,12 +34,41 @@ class World:
         self.outcomes: dict[str, Callable[[runner.Playbook], Outcome]] = {}
         self.playbooks: list[runner.Playbook] = []
         self.artifact: Callable[[str], str] = lambda name: f"1.0 from {name}"
+        self.stored = True
+        #: What the verifier finds; a run of Ansible mends it on the hosts it runs on, but for what is ``stubborn``.
+        self.drift: dict[str, list[Drift]] = {}
+        self.stubborn = False
+        self.silent: dict[str, str] = {}
+        self.looked: list[list[str]] = []
+        self.files: dict[str, dict[str, bytes]] = {}
 
     def play(self, playbook: runner.Playbook, listener: Listener) -> Outcome:
-        self.calls.append(f"play {playbook.name}")
+        self.calls.append(f"play {playbook.name}" + (f" on {' '.join(playbook.limit)}" if playbook.limit else ""))
         self.playbooks.append(playbook)
         listener(Event("task", "hdfs: Configure"))
-        return self.outcomes.get(playbook.name, lambda p: ok(p))(playbook)
+        outcome = self.outcomes.get(playbook.name, lambda p: ok(p))(playbook)
+        if outcome.ok and not playbook.check and not playbook.name.endswith("_check"):
+            for host in playbook.limit or outcome.hosts:
+                self.leave_manifest(playbook.private.parents[2], host)
+                if not self.stubborn:
+                    self.drift.pop(host, None)
+        return outcome
+
+    def leave_manifest(self, lab_dir: Path, host: str, digest: str = "a1" * 32) -> None:
+        path = lab_dir / "manifests" / host / "hdfs.sha256"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{digest}\n")
+
+    def verify(self, lab: Lab, hosts: Mapping[str, frozenset[str]]) -> dict[str, HostReport]:
+        self.looked.append(list(hosts))
+        return {host: self._report(lab, host, roles) for host, roles in hosts.items()}
+
+    def _report(self, lab: Lab, host: str, roles: frozenset[str]) -> HostReport:
+        if host in self.silent:
+            return HostReport(host, False, self.silent[host], {}, (), 0.1)
+        kept = backend.kept_digests(lab, host)
+        lost = [Drift(role, "manifest", role, "on the host", "a manifest", "none") for role in roles - kept.keys()]
+        return HostReport(host, True, "", kept, (*lost, *self.drift.get(host, [])), 0.1)
 
 
 def ok(playbook: runner.Playbook, **more: Any) -> Outcome:
@@ -108,5 +142,10 @@ def install(monkeypatch: pytest.MonkeyPatch) -> World:
 
     monkeypatch.setattr(backend, "provider_for", provider_for)
     monkeypatch.setattr(backend, "resolve_artifact", resolve)
+    monkeypatch.setattr(
+        backend, "artifact_state", lambda name: ArtifactState(name, "1.0", "d1" if world.stored else "")
+    )
+    monkeypatch.setattr(backend, "verify", world.verify)
+    monkeypatch.setattr(backend, "file_content", lambda lab, host, paths: world.files.get(host, {}))
     monkeypatch.setattr(runner, "run_playbook", world.play)
     return world

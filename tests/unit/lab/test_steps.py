@@ -17,7 +17,7 @@ from ansible_collections.labctl.stacks.plugins.module_utils.errors import Provid
 from ansible_collections.labctl.stacks.plugins.module_utils.lab import Lab, ProviderSpec
 from labctl.lab.interrupt import Interrupted
 from labctl.lab.parallel import together
-from labctl.lab.records import KEPT_RUNS, Run, State, recorded
+from labctl.lab.records import KEPT_NOOPS, KEPT_RUNS, MOST_RUNS, NOOP, Run, State, recorded
 
 PROGRAM = r"""\
 import os, subprocess, sys
@@ -111,13 +111,38 @@ def test_a_record_says_how_a_run_ended(lab: Lab) -> None:
     assert (lab.lab_dir / "runs").stat().st_mode & 0o777 == 0o700
 
 
-def test_old_runs_go_and_what_a_killed_one_left_too(lab: Lab) -> None:
+def made(lab: Lab, days: float, command: str = "up", count: int = 1) -> list[Path]:
+    """Folders of runs that were made so many days ago."""
+    began = time.strftime("%Y%m%dT%H%M%S", time.localtime(time.time() - days * 86400))
+    folders = [lab.lab_dir / "runs" / f"{began}-{command}-{number:04x}" for number in range(count)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    return folders
+
+
+def test_the_last_runs_stay_and_those_of_the_last_days_up_to_a_number(lab: Lab) -> None:
+    old, week = made(lab, 30, count=10), made(lab, 6, count=KEPT_RUNS - 4)
+    Run(lab, "up")
+    assert [folder.exists() for folder in week] == [True] * len(week)
+    assert sum(folder.exists() for folder in old) == 3, "the last twenty stay, however old"
+    made(lab, 1, count=MOST_RUNS)
+    Run(lab, "up")
+    assert len(list((lab.lab_dir / "runs").iterdir())) == MOST_RUNS
+
+
+def test_runs_that_found_nothing_to_do_do_not_drive_out_others(lab: Lab) -> None:
+    old = made(lab, 30, count=KEPT_RUNS - 1)
+    idle = made(lab, 1, NOOP, 50)
+    Run(lab, NOOP)
+    assert all(folder.exists() for folder in old)
+    assert sum(folder.exists() for folder in idle) == KEPT_NOOPS - 1
+
+
+def test_what_a_killed_run_left_of_ansible_goes(lab: Lab) -> None:
     killed = Run(lab, "up")
     killed.private.mkdir()
-    for _ in range(KEPT_RUNS + 5):
-        assert len(list((lab.lab_dir / "runs").iterdir())) <= KEPT_RUNS
-        Run(lab, "up")
-        assert not killed.private.exists()
+    Run(lab, "up")
+    assert not killed.private.exists()
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"version": 2}', '{"version": 1, "lab": "another"}', "\x00"])

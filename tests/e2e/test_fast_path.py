@@ -1,0 +1,188 @@
+# Copyright (c) 2026 the labctl authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A converged lab on real hosts: nothing to do costs no Ansible, whatever is to be done is noticed and done once.
+
+One host runs all of Hadoop, another only has its commands. After the first `up`, the cluster is not proven to work
+again: that takes longer than all the rest. The tests run in this order, and each leaves the lab settled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="makes hosts, which needs root")]
+
+BIN = Path(sys.executable).parent
+CANARY = "canary-7d1f0c93"
+LAB = """\
+name: e2e-fast
+provider: nspawn
+hosts:
+  main:
+    groups: [hdfs_namenode, hdfs_datanode, yarn_resourcemanager, yarn_nodemanager, mapred_historyserver]
+    memory: 3GiB
+  client: {groups: [hadoop_client], memory: 1GiB}
+stacks: [hadoop]
+"""
+
+
+class Lab:
+    """A lab folder, and the command in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "NO_COLOR": "1"}
+
+    def run(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            argv, cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=400, check=False
+        )
+
+    def labctl(self, *argv: str, code: int = 0) -> str:
+        done = self.run("labctl", *argv)
+        assert done.returncode == code, f"labctl {argv} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def plan(self) -> Any:
+        return json.loads(self.labctl("plan", "--json"))
+
+    def stale(self) -> dict[str, list[str]]:
+        return dict(self.plan()["stacks"][0]["hosts"])
+
+    def last(self) -> Any:
+        return json.loads(self.labctl("runs", "show", "last", "--json"))
+
+    def on(self, host: str, script: str) -> str:
+        done = self.run("ssh", "-F", ".labctl/ssh/config", host, script)
+        assert done.returncode == 0, f"{host}: {script!r} ended with {done.returncode}: {done.stderr}"
+        return done.stdout
+
+    def footprint(self) -> dict[str, str]:
+        """When each daemon was started, and inode and times of everything that labctl manages."""
+        names = "$(systemctl list-units -q --plain --no-legend 'hdfs-*' 'yarn-*' 'mapred-*' 'labctl-*' | cut -d' ' -f1)"
+        script = (
+            f"systemctl show -p Id,InvocationID,ActiveEnterTimestampMonotonic {names};"
+            "stat -c '%n %i %y %z' /etc/hadoop/* /usr/local/bin/* /var/lib/labctl/manifest.d/*"
+        )
+        return {host: self.on(host, script) for host in ("main", "client")}
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("fast")
+    (folder / "lab.yml").write_text(LAB, encoding="utf-8")
+    lab = Lab(folder)
+    try:
+        lab.labctl("up")
+        yield lab
+    finally:
+        lab.run("labctl", "down", "--yes")
+
+
+def settled(lab: Lab) -> None:
+    """The next `up` finds nothing to do."""
+    assert lab.labctl("up", "--skip-check").startswith("Lab e2e-fast is up (nothing to change, ")
+    assert lab.last()["command"] == "noop", lab.last().get("why")
+
+
+def announced(lab: Lab) -> list[str]:
+    return sorted(lab.labctl("up", "--check").splitlines())
+
+
+def done(lab: Lab) -> list[str]:
+    """What the last run changed, in the form `up --check` announces it."""
+    changed = [change for playbook in lab.last()["playbooks"][:1] for change in playbook["changed"]]
+    return sorted(f"{host}: {task}" for host, task in changed)
+
+
+def test_nothing_to_do_imports_no_ansible_and_touches_nothing(lab: Lab) -> None:
+    before = lab.footprint()
+    for _ in range(3):
+        settled(lab)
+    assert lab.labctl("up").startswith("Lab e2e-fast is up (nothing to change, "), "it was proven to work"
+    assert lab.footprint() == before
+    traced = lab.run(sys.executable, "-X", "importtime", "-m", "labctl", "up")
+    assert traced.returncode == 0, traced.stderr
+    imported = {line.rpartition("|")[2].strip().split(".")[0] for line in traced.stderr.splitlines()}
+    assert "labctl" in imported
+    assert imported & {"ansible", "ansible_runner", "jinja2", "cryptography", "rich"} == set()
+    assert lab.labctl("plan").startswith("nothing to do: ")
+    assert lab.labctl("diff", "--exit-code") == "no difference\n"
+    assert lab.labctl("up", "--check") == "nothing to change\n"
+
+
+def test_an_edited_file_is_shown_and_mended_on_its_host_alone(lab: Lab) -> None:
+    lab.on("client", "sed -i 's/<configuration>/<configuration><!-- mine -->/' /etc/hadoop/core-site.xml")
+    lab.on("client", "chmod 0600 /etc/hadoop/hdfs-site.xml; rm /usr/local/bin/yarn")
+    before = lab.footprint()["main"]
+    assert set(lab.stale()) == {"client"}
+    shown = lab.labctl("diff", "--exit-code", code=8)
+    assert "--- client:/etc/hadoop/core-site.xml, as it is" in shown
+    assert re.search(r"^-.*<configuration><!-- mine -->", shown, re.MULTILINE), shown
+    assert "client: file /etc/hadoop/hdfs-site.xml: mode: 0600 instead of 0644" in shown
+    assert "+++ client:/usr/local/bin/yarn, as it should be" in shown
+    foreseen = announced(lab)
+    lab.labctl("up", "--skip-check")
+    assert lab.last()["playbooks"][0]["limit"] == ["client"]
+    assert done(lab) == foreseen != []
+    assert lab.footprint()["main"] == before
+    settled(lab)
+
+
+def test_a_stopped_unit_is_started_again(lab: Lab) -> None:
+    lab.on("main", "systemctl stop mapred-historyserver")
+    assert any("mapred-historyserver.service" in reason for reason in lab.stale()["main"])
+    foreseen = announced(lab)
+    lab.labctl("up", "--skip-check")
+    assert done(lab) == foreseen != []
+    assert lab.on("main", "systemctl is-active mapred-historyserver") == "active\n"
+    settled(lab)
+
+
+def test_a_manifest_that_is_gone_is_written_again(lab: Lab) -> None:
+    lab.on("client", "rm /var/lib/labctl/manifest.d/yarn.json")
+    assert set(lab.stale()) == {"client"}
+    lab.labctl("up", "--skip-check")
+    assert lab.last()["playbooks"][0]["limit"] == ["client"]
+    settled(lab)
+
+
+def test_a_changed_input_makes_those_stale_whom_it_concerns(lab: Lab) -> None:
+    spec = lab.folder / "lab.yml"
+    spec.write_text(LAB + "vars: {hdfs_namenode_java_opts: -Xmx300m}\n", encoding="utf-8")
+    assert lab.stale() == {"main": ["lab.yml changed"], "client": ["lab.yml changed"]}
+    spec.write_text(LAB, encoding="utf-8")
+    assert lab.plan()["settled"], "the same bytes again are the same input again"
+
+
+def test_variables_of_one_host_concern_that_host_and_get_into_no_record(lab: Lab) -> None:
+    (lab.folder / "host_vars").mkdir()
+    text = f"hdfs_settings: {{core-site: {{labctl.e2e: {CANARY}}}}}\nsome_password: {CANARY}\n"
+    (lab.folder / "host_vars/client.yml").write_text(text, encoding="utf-8")
+    assert lab.stale() == {"client": ["host_vars/client.yml is new"]}
+    lab.labctl("up", "--skip-check", "-vvvv")
+    assert CANARY in lab.on("client", "cat /etc/hadoop/core-site.xml")
+    assert lab.last()["playbooks"][0]["limit"] == ["client"]
+    kept = [path for path in (lab.folder / ".labctl").rglob("*") if path.is_file() and "secrets" not in path.parts]
+    assert [path for path in kept if CANARY in path.read_text(errors="replace")] == []
+    settled(lab)
+
+
+def test_a_run_can_be_looked_up(lab: Lab) -> None:
+    rows = json.loads(lab.labctl("runs", "list", "--json"))
+    assert {row["result"] for row in rows} == {"done"}
+    first = json.loads(lab.labctl("runs", "show", rows[0]["run"], "--json"))
+    assert first["resolved"]["stacks"] == ["hadoop"]
+    assert first["artifacts"]["hadoop"]["digest"]
+    things = json.loads((lab.folder / ".labctl/runs" / rows[0]["run"] / "hosts.json").read_text())
+    assert set(things) == {"main", "client"}
+    assert "unit hdfs-namenode.service" in things["main"]["things"]["hdfs"]
