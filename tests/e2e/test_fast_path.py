@@ -186,3 +186,15 @@ def test_a_run_can_be_looked_up(lab: Lab) -> None:
     things = json.loads((lab.folder / ".labctl/runs" / rows[0]["run"] / "hosts.json").read_text())
     assert set(things) == {"main", "client"}
     assert "unit hdfs-namenode.service" in things["main"]["things"]["hdfs"]
+
+
+def test_a_run_is_made_again_and_comes_out_the_same(lab: Lab) -> None:
+    first = json.loads(lab.labctl("runs", "list", "--json"))[0]["run"]
+    again = Lab(lab.folder / "again")
+    try:
+        said = json.loads(lab.labctl("replay", first, "--into", "again", "--json"))
+        assert (said["lab"], said["differences"]) == ("again", [])
+        assert not (again.folder / "host_vars").exists(), "that run had none"
+        assert again.on("client", "cat /etc/hostname") == lab.on("client", "cat /etc/hostname")
+    finally:
+        again.run("labctl", "down", "--yes")
