@@ -20,6 +20,7 @@ import stat
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from hashlib import blake2b
 from importlib import metadata
 from pathlib import Path
@@ -69,7 +70,7 @@ class Inputs:
         """All parts a host's outcome depends on."""
         return {**self.shared, **self.own[host], "secrets": self.secrets}
 
-    @property
+    @cached_property
     def secrets(self) -> str:
         """All secrets in one digest."""
         return keyed(b"", _text(self.secret))
@@ -262,10 +263,14 @@ def read(path: Path) -> bytes:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder, sorted by name; nothing where there is no folder. InputError where it cannot be read."""
     try:
         found = [entry for entry in os.scandir(folder) if entry.name not in _PASSED_OVER]
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as exc:
+        hint = "run as the user who made the lab"
+        raise errors.InputError(f"{folder} cannot be read: {exc.strerror}", hint=hint) from exc
     return sorted(found, key=lambda entry: entry.name)
 
 

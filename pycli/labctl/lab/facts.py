@@ -22,7 +22,7 @@ from ansible_collections.labctl.stacks.plugins.module_utils.lab import Lab
 from labctl.lab.digest import collection_root
 from labctl.lab.parallel import together
 
-_TIMEOUT = 15.0
+_TIMEOUT, _PARALLEL = 15.0, 64
 
 
 def declared(root: Path | None = None) -> dict[str, str]:
@@ -60,5 +60,5 @@ def facts_of(lab: Lab, hosts: Iterable[str], wanted: dict[str, str]) -> dict[str
             told = [secrets.token_hex(8)] * len(wanted)
         return {f"fact {name}": text.strip() for name, text in zip(wanted, told, strict=True)}
 
-    answers, _, _ = together({host: (lambda host=host: ask(host)) for host in hosts})  # type: ignore[misc]
+    answers, _, _ = together({host: (lambda host=host: ask(host)) for host in hosts}, _PARALLEL)  # type: ignore[misc]
     return answers

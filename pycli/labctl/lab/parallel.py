@@ -13,22 +13,27 @@ from typing import Any
 from labctl.lab.interrupt import Interrupted, stop_descendants
 
 
-def together(steps: dict[str, Callable[[], Any]]) -> tuple[dict[str, Any], dict[str, BaseException], dict[str, float]]:
-    """Run each step in a thread of its own and wait for all.
+def together(
+    steps: dict[str, Callable[[], Any]], most: int = 0
+) -> tuple[dict[str, Any], dict[str, BaseException], dict[str, float]]:
+    """Run each step in a thread of its own, at ``most`` so many at a time, and wait for all.
 
     Returns results, exceptions and seconds by step name. On Interrupted the steps' programs are ended, the
     threads get some seconds to notice, and the exception goes on.
     """
     done: queue.SimpleQueue[tuple[str, Any, BaseException | None, float]] = queue.SimpleQueue()
 
+    slots = threading.BoundedSemaphore(most or max(1, len(steps)))
+
     def work(name: str, step: Callable[[], Any]) -> None:
-        began = time.monotonic()
-        try:
-            outcome = step()
-        except BaseException as exc:
-            done.put((name, None, exc, time.monotonic() - began))
-        else:
-            done.put((name, outcome, None, time.monotonic() - began))
+        with slots:
+            began = time.monotonic()
+            try:
+                outcome = step()
+            except BaseException as exc:
+                done.put((name, None, exc, time.monotonic() - began))
+            else:
+                done.put((name, outcome, None, time.monotonic() - began))
 
     threads = [threading.Thread(target=work, args=item, name=item[0], daemon=True) for item in steps.items()]
     results: dict[str, Any] = {}

@@ -13,7 +13,8 @@ import hashlib
 import json
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ _PASSING = {"before", "implied", "invocation", "pending", "pulled", "reads", "st
     "sha256",
 }
 _MANIFESTS = "cat /var/lib/labctl/manifest.d/*.json 2>/dev/null || true"
-_TIMEOUT = 20.0
+_TIMEOUT, _PARALLEL = 20.0, 64
 
 
 def note_inputs(lab: Lab, run: Run) -> None:
@@ -140,7 +141,8 @@ def left(lab: Lab, hosts: Iterable[str]) -> dict[str, Any]:
     """
     answers = {host.name: host for host in backend.provider_for(lab).hosts()}
     places = _places(lab, answers)
-    found, _, _ = together({host: (lambda host=host: _things(lab, host, places)) for host in hosts})  # type: ignore[misc]
+    steps: dict[str, Callable[[], Any]] = {host: partial(_things, lab, host, places) for host in hosts}
+    found, _, _ = together(steps, _PARALLEL)
     return {
         host: {"manifests": backend.kept_digests(lab, host), "things": things}
         for host, things in found.items()

@@ -227,6 +227,8 @@ def _settle(lab: Lab, plan: Plan, ran: dict[str, Reasons], tell: Listener, run: 
         for stack in ran:
             state.forget(host, stack)
     state.keep_hosts({host.name for host in lab.hosts})
+    # Of hosts that did not run, what another run may have left meanwhile is nothing we know.
+    manifests = {host: manifests[host] for host in hosts if any(host in stale for stale in ran.values())}
     state.left_behind(manifests, plan.inputs.after(digest.secret_files(lab, digest.lab_key(lab))).secrets)
     if wrong:
         count = f"{len(wrong)} of {len(lab.hosts)} hosts"
