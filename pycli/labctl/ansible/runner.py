@@ -16,7 +16,7 @@ from typing import Any
 
 from ansible_collections.labctl.stacks.plugins.module_utils import errors
 
-from labctl.ansible.argv import RUN_MARK, environment, playbook_argv
+from labctl.ansible.argv import CONFIG, RUN_MARK, environment, playbook_argv
 from labctl.ansible.outcome import Outcome, Reader
 from labctl.lab.events import Listener
 from labctl.lab.interrupt import Interrupted, stop
@@ -102,7 +102,7 @@ def _prepared(playbook: Playbook, program: str, reader: Reader) -> Any:
     import ansible_runner
 
     (playbook.private / "project").mkdir()
-    (playbook.private / "ansible.cfg").touch()
+    (playbook.private / "ansible.cfg").write_text(CONFIG, encoding="utf-8")
     env = environment(
         os.environ,
         scripts=scripts_dir(),
