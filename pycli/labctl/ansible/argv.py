@@ -9,8 +9,8 @@ from pathlib import Path
 
 #: Marks every process of a run, so that an interrupted one leaves none behind.
 RUN_MARK = "LABCTL_RUN"
-#: The one setting that has no environment variable. Ansible looks for results a thousand times a second by default, which
-#: costs the daemons that start meanwhile on the same machine a processor.
+#: The one setting that has no environment variable. By default Ansible looks for results a thousand times a second,
+#: which costs the daemons that start meanwhile on the same machine a processor.
 CONFIG = "[defaults]\ninternal_poll_interval = 0.02\n"
 _MAX_FORKS = 32
 #: Ansible's own settings, and those by which ansible-runner talks to its part inside Ansible.
@@ -58,7 +58,8 @@ def environment(
 
     Nothing of the user's own Ansible settings gets in: neither variables nor an ansible.cfg, which could lie in
     the current folder and be another's. ``scripts`` is where our environment's programs are, ``collections``
-    where this very copy of the collection is, ``private`` a folder of the run's own with an ansible.cfg that holds :data:`CONFIG`.
+    where this very copy of the collection is, ``private`` a folder of the run's own whose ansible.cfg is
+    :data:`CONFIG`.
     """
     env = {key: value for key, value in base.items() if not key.startswith(_NOT_PASSED_ON)}
     path = env.get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
