@@ -65,8 +65,8 @@ e2e: install ## Test whole labs: molecule scenarios, then labctl (root)
 test: install lint unit integration e2e ## Run all of it
 
 .PHONY: bench
-bench: install ## Measure against hand-written baselines (root)
-	$(ROOT) .venv/bin/python bench/hadoop.py
+bench: install ## Measure against hand-written baselines, and write docs/performance.md (root)
+	$(ROOT) .venv/bin/python bench/hadoop.py --write docs/performance.md
 
 .PHONY: docs
 docs: $(VENV) ## Write the generated parts of the documentation

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Measures `labctl up hadoop` against hand-written shell scripts, turn by turn on one machine, and prints the ratios.
 
-usage: bench/hadoop.py [--rounds N]     (root; the artefact store and the image are made first and not counted)
+usage: bench/hadoop.py [--rounds N] [--write FILE]     (root; the store and the image are made first and not counted)
 
 Three rows: three hosts to ssh; all daemons of Hadoop ready on three hosts; the memory of hosts and daemons. The check
 has a time line of its own. Both sides use the same image, store, Java options and kind of hosts.
@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,6 +36,14 @@ from ansible_collections.labctl.stacks.plugins.module_utils.store.store import S
 
 LABCTL = Path(sys.executable).with_name("labctl")
 BASELINE = ROOT / "bench/baseline"
+PAGE = """\
+# Performance
+
+Written by `bench/hadoop.py --write`. `make bench` measures labctl and a hand-written, parallel shell script in turn on one machine:
+three systemd-nspawn hosts from the same image, Hadoop's daemons from the same store with the same Java options. The shell script
+stands in [bench/baseline](../bench/baseline). Times are of whole commands.
+
+"""
 LAB = """\
 name: bench-hadoop
 provider: nspawn
@@ -139,7 +148,9 @@ class Rounds:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--write", type=Path, help="a Markdown file for the table, such as docs/performance.md")
+    options = parser.parse_args()
+    rounds = options.rounds
     folder = Path(tempfile.mkdtemp(prefix="labctl-bench-"))
     try:
         bench = Rounds(folder)
@@ -148,8 +159,10 @@ def main() -> None:
             bench.baseline()
             bench.labctl()
         machine = f"{os.cpu_count()} CPUs, Linux {platform.release()}, Python {platform.python_version()}"
-        print(f"\nMedian of {rounds}; {machine}\n")
-        print(bench.table())
+        report = f"Median of {rounds}; {machine}; {datetime.now(UTC):%Y-%m-%d}.\n\n{bench.table()}\n"
+        print("\n" + report)
+        if options.write:
+            options.write.write_text(PAGE + report)
         print("\n" + json.dumps(bench.rows))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
