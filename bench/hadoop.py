@@ -39,9 +39,9 @@ BASELINE = ROOT / "bench/baseline"
 PAGE = """\
 # Performance
 
-Written by `bench/hadoop.py --write`. `make bench` measures labctl and a hand-written, parallel shell script in turn on one machine:
-three systemd-nspawn hosts from the same image, Hadoop's daemons from the same store with the same Java options. The shell script
-stands in [bench/baseline](../bench/baseline). Times are of whole commands.
+Written by `bench/hadoop.py --write`. `make bench` measures labctl and a hand-written, parallel shell script in turn on
+one machine: three systemd-nspawn hosts from the same image, Hadoop's daemons from the same store with the same Java
+options. The shell script stands in [bench/baseline](../bench/baseline). Times are of whole commands.
 
 """
 LAB = """\
