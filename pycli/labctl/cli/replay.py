@@ -31,6 +31,7 @@ def replay(
     allow_different: Annotated[
         bool, typer.Option("--allow-different", help="Also with another collection or other artefacts.")
     ] = False,
+    skip_check: Annotated[bool, typer.Option("--skip-check", help="Do not prove the stacks of the new lab.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make the lab of a run again, in a new folder, and say what came out different.
@@ -53,11 +54,12 @@ def replay(
     core.refuse_different(record, unlike, allow=allow_different)
     new = core.restore(old, record, into or Path(f"replay-{record['id']}"), provider)
     began = time.monotonic()
+    options = up.Options(check_product=not skip_check, verbosity=app.verbosity)
     up.preflight(new)
     with locked(new.lab_dir, app.command_line), recorded(new, "up", app.argv) as again:
         again.note(replay_of=record["id"])
         with progress(app, f"{new.name}: {len(new.hosts)} hosts") as tell:
-            up.up(new, up.Options(verbosity=app.verbosity), tell, again, make_plan(new))
+            up.up(new, options, tell, again, make_plan(new))
     before = read_json(old.lab_dir / "runs" / record["id"] / "hosts.json")
     lines = [str(one) for one in unlike]
     lines += (

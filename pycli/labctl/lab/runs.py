@@ -3,8 +3,9 @@
 """What a run ran on and what it left, in a form that another lab can be compared with; and the records there are.
 
 Labs differ where they must: in their id, in addresses, in when a unit was started, in their secrets. So manifests are
-compared thing by thing, without what says when or how a thing came to be, and with a placeholder for each address and
-for the lab's id; contents of files likewise, except secret ones, of which owner, group and mode are compared.
+compared thing by thing, without what says when or how a thing came to be, and with a placeholder for each address,
+for the lab's id and for digests of other files. Contents of files are compared likewise, except secret ones: of those,
+owner, group and mode are.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ _PASSING = {"before", "implied", "invocation", "pending", "pulled", "reads", "st
     "hmac_sha256",
     "sha256",
 }
+_DIGEST = re.compile(rb"\b[0-9a-f]{64}\b")
 _MANIFESTS = "cat /var/lib/labctl/manifest.d/*.json 2>/dev/null || true"
 _TIMEOUT, _PARALLEL = 20.0, 64
 
@@ -164,11 +166,6 @@ def _places(lab: Lab, answers: Mapping[str, Any]) -> list[tuple[re.Pattern[bytes
 
 
 def _things(lab: Lab, host: str, places: list[tuple[re.Pattern[bytes], bytes]]) -> dict[str, dict[str, str]]:
-    def plain(content: bytes) -> str:
-        for pattern, place in places:
-            content = pattern.sub(place, content)
-        return hashlib.sha256(content).hexdigest()[:32]
-
     roles = {str(document["role"]): document["sections"] for document in _manifests(lab, host)}
     records = [
         (role, kind, record)
@@ -177,6 +174,15 @@ def _things(lab: Lab, host: str, places: list[tuple[re.Pattern[bytes], bytes]]) 
         for kind, listed in section.items()
         for record in listed
     ]
+    # Where a text holds another file's digest, as that file's readers do to be restarted with it, the file is meant.
+    own = {record["sha256"].encode(): str(record["path"]) for _, _, record in records if "sha256" in record}
+
+    def plain(content: bytes) -> str:
+        content = _DIGEST.sub(lambda match: f"<{own[match[0]]}>".encode() if match[0] in own else match[0], content)
+        for pattern, place in places:
+            content = pattern.sub(place, content)
+        return hashlib.sha256(content).hexdigest()[:32]
+
     files = backend.file_content(lab, host, [record["path"] for _, kind, record in records if kind == "files"])
     found: dict[str, dict[str, str]] = {}
     for role, kind, record in records:
@@ -197,8 +203,8 @@ def _manifests(lab: Lab, host: str) -> list[dict[str, Any]]:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             timeout=_TIMEOUT,
-            check=False,
+            check=True,
         )
         return [json.loads(line) for line in done.stdout.splitlines() if line.startswith(b"{")]
-    except (OSError, ValueError, subprocess.TimeoutExpired):
+    except (OSError, ValueError, subprocess.SubprocessError):
         return []
