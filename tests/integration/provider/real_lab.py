@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -77,10 +78,17 @@ class RealLab:
         for table in ("filter", "nat"):
             rules = subprocess.run(["iptables", "-w", "-t", table, "-S"], check=True, capture_output=True, text=True)
             found += [f"rule {line}" for line in rules.stdout.splitlines() if self.id[:8] in line]
-        found += [f"cgroup {path}" for path in Path("/sys/fs/cgroup").glob(f"**/*{self.id}*")]
-        for folder in (STATE_ROOT / "nspawn", Path("/run/labctl"), Path("/run/systemd/nspawn")):
-            found += [f"file {path}" for path in folder.glob(f"**/*{self.id[:8]}*")]
+        found += [f"cgroup {path}" for path in named("/sys/fs/cgroup", self.id)]
+        for folder in (STATE_ROOT / "nspawn", "/run/labctl", "/run/systemd/nspawn"):
+            found += [f"file {path}" for path in named(folder, self.id[:8])]
         return found
+
+
+def named(folder: Path | str, text: str) -> list[str]:
+    """Everything at any depth whose name holds ``text``. What other labs take away meanwhile is passed over."""
+    return [
+        f"{parent}/{name}" for parent, folders, files in os.walk(folder) for name in folders + files if text in name
+    ]
 
 
 def python(script: str, *arguments: str) -> subprocess.Popen[str]:
