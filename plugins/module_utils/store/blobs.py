@@ -31,6 +31,11 @@ class Blobs:
         self.hashes = hashes
         self.notes: list[str] = []
 
+    def clear_work(self) -> None:
+        """Empty the work folder."""
+        shutil.rmtree(self.work)
+        make_folder(self.work, 0o700)
+
     def path(self, sha256: str) -> Path:
         """Where a blob lies, whether or not it is there."""
         return self.root / "blobs" / "sha256" / sha256[:2] / sha256

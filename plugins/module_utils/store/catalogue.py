@@ -9,132 +9,50 @@ is an error, since a misspelt ``digest`` must not turn into no digest.
 from __future__ import annotations
 
 import difflib
-import fnmatch
-import functools
-import hashlib
-import os
 import platform
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ..errors import InputError
-from .tree import Entry, plain_path, sha256_file
+from .sources import KINDS
+from .sources.base import Source, Where
+from .tree import plain_path
 
 #: The catalogue of this collection, <collection>/artifacts; links are not resolved, an editable checkout is one.
 FOLDER = Path(__file__).absolute().parents[3] / "artifacts"
-UNPINNED = "unpinned"
 
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}|" + UNPINNED)
-_LOCK_LINE = re.compile(r"[0-9a-f]{64} [A-Za-z0-9_.-]+(:[A-Za-z0-9_.+-]+){2,3} [0-9]{1,12}")
-
-
-@dataclass(frozen=True)
-class Jar:
-    """A line of a jar lock: Maven coordinates (classifier may be empty), and the file they must give."""
-
-    group: str
-    artifact: str
-    version: str
-    classifier: str
-    sha256: str
-    size: int
-
-    @property
-    def coordinate(self) -> str:
-        """``group:artifact:version[:classifier]``."""
-        return ":".join(filter(None, (self.group, self.artifact, self.version, self.classifier)))
-
-    @property
-    def filename(self) -> str:
-        """``artifact-version[-classifier].jar``, as every Maven repository names it."""
-        return "-".join(filter(None, (self.artifact, self.version, self.classifier))) + ".jar"
-
-
-@dataclass(frozen=True)
-class MavenSource:
-    """Jars by their coordinates, through ``mvn``, each checked against the lock; and small files of our own."""
-
-    plugin: str  # group:artifact:version of the maven-dependency-plugin
-    lock: Path
-    jars: tuple[Jar, ...]
-    folders: tuple[tuple[str, str], ...]  # (pattern on group:artifact, folder), first match; else lib
-    files: Path | None
-    roots: tuple[str, ...] = ()
-    single: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    name: str = "maven"
-
-    def path_of(self, jar: Jar) -> str:
-        """Where a jar lies in the tree."""
-        for pattern, folder in self.folders:
-            if fnmatch.fnmatchcase(f"{jar.group}:{jar.artifact}", pattern):
-                return f"{folder}/{jar.filename}"
-        return f"lib/{jar.filename}"
-
-    def entries(self) -> list[Entry]:
-        """The whole tree, known without fetching anything."""
-        jars = [Entry(self.path_of(jar), 0o444, jar.size, jar.sha256) for jar in self.jars]
-        return sorted(jars + [entry for entry, _ in self.own_files()])
-
-    def own_files(self) -> list[tuple[Entry, Path]]:
-        """The files the catalogue itself adds, with where they stand."""
-        if self.files is None:
-            return []
-        paths = sorted(path for path in self.files.rglob("*") if path.is_file())
-        return [
-            (Entry(path.relative_to(self.files).as_posix(), 0o444, path.stat().st_size, sha256_file(path)), path)
-            for path in paths
-        ]
-
-
-@dataclass(frozen=True)
-class ArchiveSource:
-    """A release archive of the project itself, for one machine architecture ("" where there is none for it)."""
-
-    urls: tuple[str, ...]
-    digest: str  # sha256:<hex>, sha512:<hex> or "unpinned"
-    allow_unpinned: bool
-    max_bytes: int
-    select: tuple[tuple[str, str], ...]  # (pattern on the member's path, folder it goes to; "" drops it), first match
-    name: str = "archive"
-
-    @property
-    def key(self) -> str:
-        """Names the content that this source gives: the archive's digest and the selection from it."""
-        origin = self.urls if self.digest == UNPINNED else self.digest
-        return hashlib.sha256(repr((origin, self.select)).encode()).hexdigest()
-
-    def path_of(self, member: str) -> str:
-        """Where an archive's member lies in the tree; "" for one that is not taken."""
-        for pattern, folder in self.select:
-            if match := _glob(pattern).fullmatch(member):
-                below = match.groupdict().get("below") or member.rsplit("/", 1)[-1]
-                return plain_path(f"{folder}/{below}") if folder else ""
-        return ""
-
-
-@functools.cache
-def _glob(pattern: str) -> re.Pattern[str]:
-    """``*`` is anything within one folder (fnmatch's would cross folders), ``**`` at the end everything below."""
-    head, deep = (pattern[:-2], "(?P<below>.+)") if pattern.endswith("**") else (pattern, "")
-    return re.compile("[^/]*".join(re.escape(part) for part in head.split("*")) + deep)
-
-
-Source = MavenSource | ArchiveSource
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A catalogue entry for one version and architecture; ``sources`` in order of preference."""
+    """A catalogue entry for one version and architecture.
+
+    ``sources`` are in order of preference; ``provides`` maps names that users look for to files or folders of the tree.
+    """
 
     name: str
     version: str
     arch: str
     sources: tuple[Source, ...]
+    summary: str = ""
+    licence: str = ""
+    provides: dict[str, str] = field(default_factory=dict)
+
+
+def names(folder: Path = FOLDER) -> list[str]:
+    """The artefacts of the catalogue."""
+    return sorted(path.stem for path in folder.glob("*.yml"))
+
+
+def versions(name: str, folder: Path = FOLDER) -> list[str]:
+    """The versions of an artefact, its default first. Raises InputError as :func:`catalogue` does."""
+    _, entry = _read(name, folder)
+    return sorted(entry["versions"], key=lambda version: version != entry["default"])
 
 
 def catalogue(name: str, version: str | None = None, *, folder: Path = FOLDER, arch: str = "") -> Artifact:
@@ -142,23 +60,54 @@ def catalogue(name: str, version: str | None = None, *, folder: Path = FOLDER, a
 
     Raises InputError for a name or a version that is not there, and for an entry that breaks the format.
     """
-    names = sorted(path.stem for path in folder.glob("*.yml"))
-    if name not in names:
-        raise _unknown("artefact", name, names)
-    where = folder / f"{name}.yml"
+    file, entry = _read(name, folder)
+    wanted = version or entry["default"]
+    if wanted not in entry["versions"]:
+        raise _unknown(f"version of {name}", wanted, sorted(entry["versions"]))
+    where = Where(file, name, wanted, arch or platform.machine(), entry["licence"])
+    parsed = where.keys(entry["versions"][wanted], "the version", required={"sources"}, optional={"provides"})
+    if not isinstance(parsed["sources"], list) or not parsed["sources"]:
+        raise where.error("sources must be a list of at least one source")
+    return Artifact(
+        name=name,
+        version=wanted,
+        arch=where.arch,
+        sources=tuple(_source(item, where) for item in parsed["sources"]),
+        summary=entry["summary"],
+        licence=entry["licence"],
+        provides={
+            what: plain_path(path) for what, path in where.mapping(parsed.get("provides", {}), "provides").items()
+        },
+    )
+
+
+def _read(name: str, folder: Path) -> tuple[Path, dict[str, Any]]:
+    """An entry's file and its top level, which is as it should be; its versions are not looked into."""
+    known = names(folder)
+    if name not in known:
+        raise _unknown("artefact", name, known)
+    file = folder / f"{name}.yml"
+    where = Where(file, name)
     try:
-        document = yaml.safe_load(where.read_text())
-    except (OSError, yaml.YAMLError) as exc:
-        raise InputError(f"{where}: not readable: {exc}") from exc
-    entry = _keys(where, document, "the file", required={"name", "default", "versions"}, optional={"summary"})
-    versions = entry["versions"]
-    wanted = version or str(entry["default"])
-    if wanted not in versions:
-        raise _unknown(f"version of {name}", wanted, sorted(versions))
-    arch = arch or platform.machine()
-    parsed = _keys(where, versions[wanted], wanted, required={"sources"})
-    sources = tuple(_source(where, item, arch, name) for item in parsed["sources"])
-    return Artifact(name, wanted, arch, sources)
+        document = yaml.safe_load(file.read_text())
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as exc:
+        raise where.error(f"not readable: {exc}") from exc
+    entry = where.keys(document, "the file", required={"name", "summary", "licence", "default", "versions"})
+    for key in ("name", "summary", "licence", "default"):
+        where.string(entry[key], key)
+    if entry["name"] != name or not _NAME.fullmatch(name):
+        raise where.error(f"name must be that of the file, in lower case: {name}")
+    if not isinstance(entry["versions"], dict) or not all(isinstance(one, str) for one in entry["versions"]):
+        raise where.error("versions must be a mapping whose keys are strings; put them into quotes")
+    if entry["default"] not in entry["versions"]:
+        raise where.error(f"default {entry['default']!r} is not one of the versions")
+    return file, entry
+
+
+def _source(item: Any, where: Where) -> Source:
+    if not isinstance(item, dict) or len(item) != 1 or (kind := next(iter(item))) not in KINDS:
+        raise where.error(f"a source is a mapping with one key, one of {', '.join(KINDS)}")
+    return KINDS[kind].parse(item[kind], where)
 
 
 def _unknown(kind: str, wanted: str, known: list[str]) -> InputError:
@@ -167,104 +116,3 @@ def _unknown(kind: str, wanted: str, known: list[str]) -> InputError:
     return InputError(
         f"no {kind} {wanted!r} in the catalogue", hint=f"{hint}There is: {', '.join(known) or 'nothing'}."
     )
-
-
-def _keys(
-    where: Path,
-    item: Any,
-    label: str,
-    *,
-    required: frozenset[str] | set[str],
-    optional: frozenset[str] | set[str] = frozenset(),
-) -> dict[str, Any]:
-    """The mapping, when it has all the required keys and no unknown ones."""
-    if not isinstance(item, dict):
-        raise InputError(f"{where}: {label} must be a mapping")
-    for key in item:
-        if key not in required | optional:
-            known = sorted(required | optional)
-            nearest = difflib.get_close_matches(str(key), known, n=1)
-            raise InputError(
-                f"{where}: {label} has an unknown key {key!r}", hint=f"Known: {', '.join(nearest or known)}."
-            )
-    if missing := sorted(required - item.keys()):
-        raise InputError(f"{where}: {label} lacks {', '.join(missing)}")
-    return item
-
-
-def _source(where: Path, item: Any, arch: str, name: str) -> Source:
-    if isinstance(item, dict) and list(item) == ["maven"]:
-        return _maven(where, item["maven"])
-    if isinstance(item, dict) and list(item) == ["archive"]:
-        return _archive(where, item["archive"], arch, name)
-    raise InputError(f"{where}: a source is a mapping with one key, maven or archive")
-
-
-def _maven(where: Path, item: Any) -> MavenSource:
-    fields = _keys(
-        where,
-        item,
-        "maven",
-        required={"plugin", "lock", "roots"},
-        optional={"folders", "files", "single", "exclude"},
-    )
-    lock = where.parent / fields["lock"]
-    files = where.parent / fields["files"] if fields.get("files") else None
-    return MavenSource(
-        plugin=fields["plugin"],
-        lock=lock,
-        jars=read_lock(lock),
-        folders=tuple((pattern, plain_path(folder)) for pattern, folder in fields.get("folders", {}).items()),
-        files=files,
-        roots=tuple(fields["roots"]),
-        single=tuple(fields.get("single", ())),
-        exclude=tuple(fields.get("exclude", ())),
-    )
-
-
-def _archive(where: Path, item: Any, arch: str, name: str) -> ArchiveSource:
-    fields = _keys(where, item, "archive", required={"files", "select"}, optional={"max_bytes", "allow_unpinned"})
-    files = _keys(where, fields["files"], "archive.files", required=set(), optional={"any", "x86_64", "aarch64"})
-    chosen = files.get(arch, files.get("any"))
-    absent = {"urls": [], "digest": UNPINNED}
-    file = _keys(where, chosen or absent, f"archive.files.{arch}", required={"urls", "digest"})
-    if not _DIGEST.fullmatch(str(file["digest"])):
-        raise InputError(f"{where}: digest must be sha256:<hex>, sha512:<hex> or {UNPINNED}, not {file['digest']!r}")
-    if bad := [url for url in file["urls"] if not str(url).startswith("https://")]:
-        raise InputError(f"{where}: not an https URL: {bad[0]}")
-    allowed = {word.strip() for word in os.environ.get("LABCTL_ALLOW_UNPINNED", "").split(",")}
-    return ArchiveSource(
-        urls=tuple(file["urls"]),
-        digest=file["digest"],
-        allow_unpinned=bool(fields.get("allow_unpinned")) or name in allowed,
-        max_bytes=int(fields.get("max_bytes", 4 << 30)),
-        select=tuple((rule["from"], rule["to"]) for rule in fields["select"]),
-    )
-
-
-def read_lock(path: Path) -> tuple[Jar, ...]:
-    """The jars of a lock: ``<sha256> <group:artifact:version[:classifier]> <bytes>`` a line, ``#`` begins a comment.
-
-    Raises InputError for a line of another form, and for two lines that would be the same file or another version
-    of the same jar, since both would then stand on one class path.
-    """
-    jars: list[Jar] = []
-    seen: dict[str, str] = {}
-    try:
-        lines = path.read_text().splitlines()
-    except OSError as exc:
-        raise InputError(f"{path}: not readable: {exc}") from exc
-    for number, line in enumerate(lines, 1):
-        words = line.split("#", 1)[0].split()
-        if not words:
-            continue
-        if not _LOCK_LINE.fullmatch(" ".join(words)):
-            raise InputError(f"{path}:{number}: not `<sha256> <group:artifact:version[:classifier]> <bytes>`")
-        group, artifact, version, *classifier = words[1].split(":")
-        jar = Jar(group, artifact, version, "".join(classifier), words[0], int(words[2]))
-        for key in (jar.filename, f"{group}:{artifact}:{jar.classifier}"):
-            if key in seen:
-                raise InputError(f"{path}:{number}: {jar.coordinate} and {seen[key]} cannot both be on a class path")
-            seen[key] = jar.coordinate
-        jars.append(jar)
-    return tuple(jars)

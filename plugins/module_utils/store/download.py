@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import PreflightError
-from .catalogue import UNPINNED
+from .digests import UNPINNED
 
 BLOCK = 1 << 18
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from ..errors import PreflightError
-from .catalogue import Jar
+from .jars import Jar
 
 #: Told how many bytes are there, and of how many.
 Bytes = Callable[[int, int], None]

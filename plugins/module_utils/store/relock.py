@@ -19,8 +19,10 @@ from collections import defaultdict
 from pathlib import Path
 
 from ..errors import LabError, PreflightError
-from .catalogue import FOLDER, Jar, MavenSource, catalogue
+from .catalogue import FOLDER, catalogue
+from .jars import Jar
 from .maven import copy_jars, pom
+from .sources.maven import MavenSource
 from .tree import sha256_file
 
 HEADER = """\

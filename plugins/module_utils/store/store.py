@@ -12,26 +12,24 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import json
 import os
-import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import Finding, InputError, LabError, PreflightError
-from ..paths import cache_dir, chown_to_caller, make_dir
+from ..errors import Finding, InputError, PreflightError
+from ..paths import cache_dir, chown_to_caller
 from .blobs import Blobs
-from .catalogue import Artifact, MavenSource, Source
-from .disk import Hashes, make_folder, write_atomically
+from .catalogue import FOLDER, Artifact, catalogue
+from .disk import Hashes, write_atomically
 from .download import Rules
-from .fetch import Progress, fetch_archive, fetch_jars
+from .session import session
+from .sources.base import Job, Progress, Source, silent
 from .tree import Entry, tree_digest
 from .unpack import pack_tree
 
-_PRIVATE = ("verified", "locks", "tmp", "records", "packs")
+#: Names, separated by commas, of artefacts whose unpinned files are taken on trust.
+ACCEPT = "LABCTL_ACCEPT_UNPINNED"
 
 
 @dataclass(frozen=True)
@@ -53,22 +51,41 @@ class Resolved:
 
 
 class Store:
-    """The calling user's store. Making the object touches nothing; several processes may use the store at once."""
+    """The calling user's store. Making the object touches nothing; several processes may use the store at once.
 
-    def __init__(self, root: Path | None = None, *, rules: Rules = Rules()) -> None:  # noqa: B008 - immutable
+    ``accept_unpinned`` takes files on trust for which the catalogue has no digest; ``folder`` is the catalogue that
+    sources take other artefacts from.
+    """
+
+    def __init__(
+        self,
+        root: Path | None = None,
+        *,
+        rules: Rules = Rules(),  # noqa: B008 - immutable
+        accept_unpinned: bool = False,
+        folder: Path = FOLDER,
+    ) -> None:
         self.root = root or cache_dir() / "store"
         self.rules = rules
+        self.accept_unpinned = accept_unpinned
+        self.folder = folder
 
-    def resolve(self, artifact: Artifact, progress: Progress | None = None, *, source: str = "") -> Resolved:
+    def resolve(
+        self, artifact: Artifact, progress: Progress | None = None, *, source: str = "", within: tuple[str, ...] = ()
+    ) -> Resolved:
         """The artefact, from the store when it is whole there, else from its sources in order, or ``source`` alone.
 
         Every file is checked each time; a file whose inode, size and times are those of an earlier check is not read
         again. Processes that want the same artefact wait for each other, and the first fetches. ``progress`` is told
-        what is being done, bytes so far and bytes in all. Raises PreflightError when no source gives it, with each
-        source's reason as a finding, and InputError for a ``source`` the catalogue does not list.
+        what is being done, bytes so far and bytes in all. ``within`` names artefacts that this one is fetched for.
+        Raises PreflightError when no source gives it, with each source's reason as a finding, and InputError for a
+        ``source`` the catalogue does not list.
         """
         sources = _chosen(artifact, source)
-        with self._session(artifact.name, progress) as blobs:
+        if artifact.name in within:
+            raise InputError(f"the catalogue makes {artifact.name} of itself: {' of '.join((*within, artifact.name))}")
+        progress = progress or silent
+        with session(self.root, artifact.name, progress) as blobs:
             for item in sources:
                 if found := self._present(artifact, item, blobs):
                     return found
@@ -77,9 +94,10 @@ class Store:
             failures: list[Finding] = []
             for item in sources:
                 try:
-                    entries = self._fetch(item, blobs, progress)
+                    entries = self._fetch(artifact, item, blobs, progress, within)
                 except PreflightError as exc:
                     failures.append(Finding(item.name, str(exc), exc.hint))
+                    blobs.clear_work()
                     continue
                 digest = tree_digest(entries)
                 path = blobs.lay_out(digest, entries)
@@ -106,7 +124,7 @@ class Store:
 
     def pack(self, resolved: Resolved) -> Path:
         """The tree as one tar (see ``unpack.pack_tree``), made once and kept in the store; verified before each use."""
-        with self._session(resolved.name, None) as blobs:
+        with session(self.root, resolved.name, silent) as blobs:
             path, record = (self.root / "packs" / f"{resolved.digest}.{kind}" for kind in ("tar", "sha256"))
             with contextlib.suppress(FileNotFoundError):
                 if blobs.hashes.sha256(path) == record.read_text().strip():
@@ -132,65 +150,50 @@ class Store:
         return entries is not None and blobs.tree(tree_digest(entries)).is_dir()
 
     def _known(self, item: Source) -> list[Entry] | None:
-        """A source's files, as far as that can be told without fetching."""
-        if isinstance(item, MavenSource):
-            return item.entries()
+        """A source's files: what the catalogue pins, else what an earlier fetch of the same content found."""
+        if (pinned := item.entries()) is not None:
+            return pinned
         with contextlib.suppress(OSError, ValueError, TypeError):
-            return [Entry(*fields) for fields in json.loads((self.root / "records" / f"{item.key}.json").read_text())]
+            return [Entry(*fields) for fields in json.loads(self._record(item).read_text())]
         return None
 
-    def _fetch(self, item: Source, blobs: Blobs, progress: Progress | None) -> list[Entry]:
+    def _record(self, item: Source) -> Path:
+        return self.root / "records" / f"{item.key}.json"
+
+    def _fetch(
+        self, artifact: Artifact, item: Source, blobs: Blobs, progress: Progress, within: tuple[str, ...]
+    ) -> list[Entry]:
         """Have every blob of a source; its files. A blob that is there already is not fetched again."""
         known = self._known(item)
         # All are looked at, not only up to the first that is missing: each damaged one is reported.
         missing = [entry for entry in known or () if not blobs.has(entry)]
         if known is not None and not missing:
             return known
-        if isinstance(item, MavenSource):
-            fetch_jars(item, missing, blobs, progress)
-            return item.entries()
-        entries = fetch_archive(item, blobs, progress, self.rules)
-        write_atomically(self.root / "records" / f"{item.key}.json", json.dumps(entries))
+
+        def other(name: str, version: str | None) -> Resolved:
+            wanted = catalogue(name, version, folder=self.folder, arch=artifact.arch)
+            return self.resolve(wanted, progress, within=(*within, artifact.name))
+
+        entries = item.fetch(
+            Job(
+                blobs=blobs,
+                missing=missing,
+                resolve=other,
+                progress=progress,
+                rules=self.rules,
+                accept_unpinned=self.accept_unpinned or artifact.name in _accepted(),
+            )
+        )
+        pinned = item.entries()
+        if pinned is None:
+            write_atomically(self._record(item), json.dumps(entries))
+        elif wrong := sorted(entry.path for entry in set(entries) ^ set(pinned)):
+            raise PreflightError(f"what came is not what the catalogue pins: {', '.join(dict.fromkeys(wrong))}")
         return entries
 
-    @contextlib.contextmanager
-    def _session(self, name: str, progress: Progress | None) -> Iterator[Blobs]:
-        """The store's folders, the artefact's lock, an empty work folder, and what was verified before."""
-        try:
-            make_dir(self.root.parent)
-            for folder in (self.root, self.root / "blobs", self.root / "blobs" / "sha256", self.root / "trees"):
-                make_folder(folder)
-            for private in _PRIVATE:
-                make_folder(self.root / private, 0o700)
-            with self._locked(name, progress):
-                work = self.root / "tmp" / name
-                # Only the lock's holder is here, so whatever lies there was left by a run that died.
-                shutil.rmtree(work, ignore_errors=True)
-                make_folder(work, 0o700)
-                hashes = Hashes(self.root / "verified" / f"{name}.json")
-                try:
-                    yield Blobs(self.root, work, hashes)
-                finally:
-                    hashes.save()
-                    shutil.rmtree(work, ignore_errors=True)
-        except OSError as exc:
-            raise _unwritable(self.root, exc) from exc
 
-    @contextlib.contextmanager
-    def _locked(self, name: str, progress: Progress | None) -> Iterator[None]:
-        path = self.root / "locks" / f"{name}.lock"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            chown_to_caller(path)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if progress:
-                    progress(f"waiting for another run that fetches {name}", 0, 0)
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+def _accepted() -> set[str]:
+    return {word.strip() for word in os.environ.get(ACCEPT, "").split(",")}
 
 
 def _chosen(artifact: Artifact, source: str) -> list[Source]:
@@ -200,13 +203,3 @@ def _chosen(artifact: Artifact, source: str) -> list[Source]:
             f"{artifact.name} has no source {source!r}", hint=f"Its sources: {', '.join(names)}; or leave it out."
         )
     return [item for item in artifact.sources if source in ("", item.name)]
-
-
-def _unwritable(root: Path, exc: OSError) -> LabError:
-    hints = {
-        errno.ENOSPC: "Free some space there, or put the cache elsewhere with LABCTL_CACHE_DIR.",
-        errno.EDQUOT: "Free some of your quota, or put the cache elsewhere with LABCTL_CACHE_DIR.",
-        errno.EXDEV: "The whole store must lie on one file system.",
-    }
-    hint = hints.get(exc.errno or 0, "Make it yours and writable, or put the cache elsewhere with LABCTL_CACHE_DIR.")
-    return PreflightError(f"the store {root} cannot be used: {exc.strerror or exc} ({exc.filename or root})", hint=hint)

@@ -17,14 +17,12 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from ansible_collections.labctl.stacks.plugins.module_utils.store.catalogue import (
-    ArchiveSource,
-    Artifact,
-    Jar,
-    MavenSource,
-    Source,
-)
+from ansible_collections.labctl.stacks.plugins.module_utils.store.catalogue import Artifact
 from ansible_collections.labctl.stacks.plugins.module_utils.store.download import Rules
+from ansible_collections.labctl.stacks.plugins.module_utils.store.jars import Jar
+from ansible_collections.labctl.stacks.plugins.module_utils.store.sources.archive import ArchiveSource
+from ansible_collections.labctl.stacks.plugins.module_utils.store.sources.base import Source, Where
+from ansible_collections.labctl.stacks.plugins.module_utils.store.sources.maven import MavenSource
 
 #: What a mirror does with a request.
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -129,8 +127,13 @@ def sha512(body: bytes) -> str:
     return f"sha512:{hashlib.sha512(body).hexdigest()}"
 
 
-def archive(*urls: str, digest: str = sha512(RELEASE), allow: bool = False, name: str = "archive") -> ArchiveSource:
-    return ArchiveSource(urls, digest, allow, 1 << 20, SELECT, name)
+WHERE = Where(Path("thing.yml"), "thing", "1", "x86_64", "MIT")
+
+
+def archive(*urls: str, digest: str = sha512(RELEASE), name: str = "archive") -> ArchiveSource:
+    kind = type("Named", (ArchiveSource,), {"name": name})
+    made: ArchiveSource = kind(WHERE, urls, digest, 1 << 20, SELECT)
+    return made
 
 
 def artifact(*sources: Source) -> Artifact:
@@ -142,7 +145,7 @@ def jar(name: str, content: bytes) -> Jar:
 
 
 def maven(folder: Path, *jars: Jar, files: Path | None = None) -> MavenSource:
-    return MavenSource("org.example:plugin:1", folder / "x.lock", jars, (("*:examples", "examples"),), files)
+    return MavenSource(WHERE, "org.example:plugin:1", folder / "x.lock", jars, (("*:examples", "examples"),), files)
 
 
 MVN = """\

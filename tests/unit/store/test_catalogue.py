@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.labctl.stacks.plugins.module_utils.errors import InputError
-from ansible_collections.labctl.stacks.plugins.module_utils.store.catalogue import (
-    ArchiveSource,
-    MavenSource,
-    catalogue,
-    read_lock,
-)
+from ansible_collections.labctl.stacks.plugins.module_utils.store.catalogue import catalogue, names, versions
+from ansible_collections.labctl.stacks.plugins.module_utils.store.jars import read_lock
+from ansible_collections.labctl.stacks.plugins.module_utils.store.sources.archive import ArchiveSource
+from ansible_collections.labctl.stacks.plugins.module_utils.store.sources.maven import MavenSource
 
 ENTRY = """\
 name: thing
+summary: a thing
+licence: MIT
 default: "1"
 versions:
   "1":
@@ -53,6 +53,18 @@ def test_unknown_name_and_version_say_what_there_is(tmp_path: Path) -> None:
         ('default: "1"\n', "", "lacks default"),
         ("- archive:", "- ftp:", "a source is a mapping with one key"),
         ("name: thing", "name: [", "not readable"),
+        ("name: thing", "name: another", "name must be that of the file"),
+        ("licence: MIT\n", "", "lacks licence"),
+        ("licence: MIT", "licence: 2", "licence must be a string"),
+        ('default: "1"', 'default: "2"', "default '2' is not one of the versions"),
+        ('default: "1"', "default: 1", "default must be a string; put a number into quotes"),
+        ('  "1":', "  1:", "keys are strings"),
+        ("    sources:", "    provides: [x]\n    sources:", "provides must be a mapping of strings"),
+        ("    sources:", "    provide: {}\n    sources:", "unknown key 'provide'"),
+        ("x86_64:", "amd64:", "unknown key 'amd64'"),
+        ("select:", "selects:", "unknown key 'selects'"),
+        ("to: lib", "two: lib", "unknown key 'two'"),
+        ('["https://example.org/thing.tar"]', '"https://example.org/thing.tar"', "must be a list of strings"),
     ],
 )
 def test_entry_that_breaks_the_format_is_refused(tmp_path: Path, old: str, new: str, says: str) -> None:
@@ -123,10 +135,18 @@ WHERE = {
 }
 
 
-def test_hadoop_for_aarch64_is_not_pinned_and_so_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LABCTL_ALLOW_UNPINNED", "another")
+def test_hadoop_for_aarch64_is_not_pinned() -> None:
     source = next(item for item in catalogue("hadoop", arch="aarch64").sources if isinstance(item, ArchiveSource))
-    assert (source.digest, source.allow_unpinned) == ("unpinned", False)
-    monkeypatch.setenv("LABCTL_ALLOW_UNPINNED", "another, hadoop")
-    source = next(item for item in catalogue("hadoop", arch="aarch64").sources if isinstance(item, ArchiveSource))
-    assert source.allow_unpinned
+    assert source.digest == "unpinned"
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_entry_of_the_catalogue_is_as_it_should_be(name: str) -> None:
+    for version in versions(name):
+        for arch in ("x86_64", "aarch64"):
+            entry = catalogue(name, version, arch=arch)
+            assert entry.licence
+            for source in entry.sources:
+                known = {item.path for item in source.entries() or ()}
+                for what, path in entry.provides.items():
+                    assert not known or any(one == path or one.startswith(f"{path}/") for one in known), what

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import signal
 import stat
@@ -18,9 +20,10 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.labctl.stacks.plugins.module_utils.errors import InputError, PreflightError
+from ansible_collections.labctl.stacks.plugins.module_utils.store.sources.base import Job, Source, Where
 from ansible_collections.labctl.stacks.plugins.module_utils.store.store import Resolved, Store
-from ansible_collections.labctl.stacks.plugins.module_utils.store.tree import read_tree, tree_digest
-from unit.store.doubles import RELEASE, Answer, Mirror, archive, artifact, member, sends, sha512, tar
+from ansible_collections.labctl.stacks.plugins.module_utils.store.tree import Entry, read_tree, tree_digest
+from unit.store.doubles import RELEASE, WHERE, Answer, Mirror, archive, artifact, member, sends, sha512, tar
 
 JAR = "lib/a.jar"
 
@@ -154,12 +157,69 @@ def test_without_any_source_every_one_is_named_with_its_reason(store: Store, mir
     assert list((store.root / "trees").iterdir()) == list((store.root / "tmp").iterdir()) == []
 
 
-def test_unpinned_archive_is_taken_only_when_allowed(store: Store, mirror: Mirror) -> None:
-    url = mirror.url("/thing.tgz", sends(RELEASE))
-    with pytest.raises(PreflightError):
-        store.resolve(artifact(archive(url, digest="unpinned")))
+def test_unpinned_archive_is_taken_only_when_accepted(
+    store: Store, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpinned = artifact(archive(mirror.url("/thing.tgz", sends(RELEASE)), digest="unpinned"))
+    monkeypatch.setenv("LABCTL_ACCEPT_UNPINNED", "another")
+    with pytest.raises(PreflightError) as failure:
+        store.resolve(unpinned)
+    assert "--accept-unpinned" in failure.value.findings[0].mend
     assert mirror.requests == []
-    assert store.resolve(artifact(archive(url, digest="unpinned", allow=True))).source == "archive"
+    accepting = Store(store.root, rules=store.rules, accept_unpinned=True)
+    assert accepting.resolve(unpinned).source == "archive"
+
+
+def test_unpinned_archive_is_accepted_by_name_in_the_environment(
+    store: Store, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABCTL_ACCEPT_UNPINNED", "another, thing")
+    unpinned = artifact(archive(mirror.url("/thing.tgz", sends(RELEASE)), digest="unpinned"))
+    assert store.resolve(unpinned).source == "archive"
+
+
+class Fixed(Source):
+    """A source that takes in what it is told to, whatever it is known to give."""
+
+    name = "fixed"
+    key = "0" * 64
+
+    def __init__(self, gives: bytes, pinned: list[Entry] | None, wants: str = "") -> None:
+        super().__init__(WHERE)
+        self.__dict__.update(gives=gives, pinned=pinned, wants=wants)
+
+    @classmethod
+    def parse(cls, fields: object, where: Where) -> Fixed:
+        raise NotImplementedError
+
+    def entries(self) -> list[Entry] | None:
+        pinned: list[Entry] | None = self.__dict__["pinned"]
+        return pinned
+
+    def fetch(self, job: Job) -> list[Entry]:
+        if wants := self.__dict__["wants"]:
+            job.resolve(wants, None)
+        sha256, size = job.blobs.add_stream(io.BytesIO(self.__dict__["gives"]))
+        return [Entry("bin/tool", 0o555, size, sha256)]
+
+
+def test_what_a_source_gives_must_be_what_the_catalogue_pins(store: Store) -> None:
+    pinned = [Entry("bin/tool", 0o555, 4, hashlib.sha256(b"good").hexdigest())]
+    with pytest.raises(PreflightError) as failure:
+        store.resolve(artifact(Fixed(b"evil", pinned)))
+    assert "not what the catalogue pins: bin/tool" in failure.value.findings[0].what
+    assert not list((store.root / "trees").iterdir())
+    assert store.resolve(artifact(Fixed(b"good", pinned))).source == "fixed"
+
+
+def test_artefact_made_of_itself_is_an_error_and_no_deadlock(store: Store, tmp_path: Path) -> None:
+    url = "https://example.org/x"
+    (tmp_path / "thing.yml").write_text(
+        "name: thing\nsummary: s\nlicence: MIT\ndefault: '1'\nversions:\n  '1':\n    sources:\n"
+        f"      - archive: {{files: {{any: {{urls: ['{url}'], digest: unpinned}}}}, select: []}}\n"
+    )
+    with pytest.raises(InputError, match="makes thing of itself: thing of thing"):
+        Store(store.root, rules=store.rules, folder=tmp_path).resolve(artifact(Fixed(b"", None, wants="thing")))
 
 
 def test_source_can_be_chosen_and_an_unknown_one_is_refused(store: Store, mirror: Mirror) -> None:
@@ -294,7 +354,7 @@ def test_killed_in_the_middle_of_a_download_leaves_nothing_that_counts(store: St
     url = mirror.url("/thing.tgz", held(release, asked), sends(RELEASE))
     process = run(store, url)
     assert asked.wait(20)
-    draft = store.root / "tmp" / "thing" / "archive"
+    draft = store.root / "tmp" / "thing" / "download"
     wait_until(draft.exists)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=20)
