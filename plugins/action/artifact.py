@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.labctl.stacks.plugins.module_utils.errors import InputError
-from ansible_collections.labctl.stacks.plugins.module_utils.store.catalogue import catalogue
+from ansible_collections.labctl.stacks.plugins.module_utils.store.catalogue import catalogue, folders
 from ansible_collections.labctl.stacks.plugins.module_utils.store.store import Resolved, Store
 from ansible_collections.labctl.stacks.plugins.module_utils.store.tree import listing_digest, tree_digest
 from ansible_collections.labctl.stacks.plugins.plugin_utils.bulk import BulkAction
@@ -46,8 +47,9 @@ class ActionModule(BulkAction):
             return args
         if missing := [key for key in ("name", "path") if not args.get(key)]:
             raise InputError(f"artifact needs {' and '.join(missing)}")
-        artifact = catalogue(str(args["name"]), str(args["version"]) if args.get("version") else None)
-        store, source = Store(), str(args.get("source") or "")
+        where = folders(self._lab_folder(task_vars))
+        artifact = catalogue(str(args["name"]), str(args["version"]) if args.get("version") else None, folders=where)
+        store, source = Store(folders=where), str(args.get("source") or "")
         self._resolved = (
             store.find(artifact, source=source) if self._task.check_mode else store.resolve(artifact, source=source)
         )
@@ -67,6 +69,12 @@ class ActionModule(BulkAction):
             },
         }
         return self._args
+
+    def _lab_folder(self, task_vars: dict[str, Any]) -> Path | None:
+        """The folder of the lab's file, else that of the inventory; there a lab may have entries of its own."""
+        if file := self._templar.template(task_vars.get("labctl_lab_file") or ""):
+            return Path(str(file)).parent
+        return Path(str(folder)) if (folder := task_vars.get("inventory_dir")) else None
 
     def _send(self, resolved: Resolved) -> str:
         """The tree as one tar on the host, in the task's own temporary folder there; its path."""

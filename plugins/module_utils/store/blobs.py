@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -64,7 +65,8 @@ class Blobs:
     def quarantine(self, path: Path, why: str) -> None:
         """Move something that is not what it should be out of the way, and note it."""
         target = make_folder(self.root / "quarantine", 0o700) / f"{path.name}.{secrets.token_hex(4)}"
-        path.rename(target)
+        with contextlib.suppress(FileNotFoundError):  # another artefact has it too, and was quicker
+            path.rename(target)
         self.notes.append(f"{why}; it was moved to {target}")
 
     def add(self, path: Path, sha256: str) -> None:
@@ -114,8 +116,14 @@ class Blobs:
             for entry in entries:
                 self._place(entry, draft)
             make_folder(tree.parent)
-            draft.rename(tree)
-            return tree
+            with contextlib.suppress(OSError):
+                draft.rename(tree)
+                return tree
+            # Another artefact of the same files, whose lock is another, came first.
+            if not tree.exists():
+                draft.rename(tree)
+                return tree
+            shutil.rmtree(draft)
         wanted = {entry.path: entry for entry in entries}
         for path in self.faults(digest, entries):
             if path not in wanted:

@@ -44,50 +44,65 @@ class Artifact:
     provides: dict[str, str] = field(default_factory=dict)
 
 
-def names(folder: Path = FOLDER) -> list[str]:
+def folders(lab_folder: Path | None) -> tuple[Path, ...]:
+    """Where entries are looked for: ``artifacts`` beside a lab's file, then the collection's catalogue."""
+    return (lab_folder / "artifacts", FOLDER) if lab_folder else (FOLDER,)
+
+
+def names(folders: tuple[Path, ...] = (FOLDER,)) -> list[str]:
     """The artefacts of the catalogue."""
-    return sorted(path.stem for path in folder.glob("*.yml"))
+    return sorted({path.stem for folder in folders for path in folder.glob("*.yml")})
 
 
-def versions(name: str, folder: Path = FOLDER) -> list[str]:
+def versions(name: str, folders: tuple[Path, ...] = (FOLDER,)) -> list[str]:
     """The versions of an artefact, its default first. Raises InputError as :func:`catalogue` does."""
-    _, entry = _read(name, folder)
-    return sorted(entry["versions"], key=lambda version: version != entry["default"])
+    entries = _entries(name, folders)
+    found = {version: None for _, entry in entries for version in entry["versions"]}
+    return sorted(found, key=lambda version: version != entries[0][1]["default"])
 
 
-def catalogue(name: str, version: str | None = None, *, folder: Path = FOLDER, arch: str = "") -> Artifact:
+def catalogue(
+    name: str, version: str | None = None, *, folders: tuple[Path, ...] = (FOLDER,), arch: str = ""
+) -> Artifact:
     """The catalogue's entry for an artefact; the default version without one, this machine's architecture without one.
 
-    Raises InputError for a name or a version that is not there, and for an entry that breaks the format.
+    The first of the folders that has the version counts. Raises InputError for a name or a version that is not there,
+    and for an entry that breaks the format.
     """
-    file, entry = _read(name, folder)
-    wanted = version or entry["default"]
-    if wanted not in entry["versions"]:
-        raise _unknown(f"version of {name}", wanted, sorted(entry["versions"]))
-    where = Where(file, name, wanted, arch or platform.machine(), entry["licence"])
-    parsed = where.keys(entry["versions"][wanted], "the version", required={"sources"}, optional={"provides"})
+    entries = _entries(name, folders)
+    wanted = version or entries[0][1]["default"]
+    for file, entry in entries:
+        if wanted in entry["versions"]:
+            return _parsed(Where(file, name, wanted, arch or platform.machine(), entry["licence"]), entry)
+    raise _unknown(f"version of {name}", wanted, versions(name, folders))
+
+
+def _parsed(where: Where, entry: dict[str, Any]) -> Artifact:
+    parsed = where.keys(entry["versions"][where.version], "the version", required={"sources"}, optional={"provides"})
     if not isinstance(parsed["sources"], list) or not parsed["sources"]:
         raise where.error("sources must be a list of at least one source")
+    provides = where.mapping(parsed.get("provides", {}), "provides")
     return Artifact(
-        name=name,
-        version=wanted,
+        name=where.name,
+        version=where.version,
         arch=where.arch,
         sources=tuple(_source(item, where) for item in parsed["sources"]),
         summary=entry["summary"],
         licence=entry["licence"],
-        provides={
-            what: plain_path(path) for what, path in where.mapping(parsed.get("provides", {}), "provides").items()
-        },
+        provides={what: plain_path(path) for what, path in provides.items()},
     )
 
 
-def _read(name: str, folder: Path) -> tuple[Path, dict[str, Any]]:
-    """An entry's file and its top level, which is as it should be; its versions are not looked into."""
-    known = names(folder)
-    if name not in known:
+def _entries(name: str, folders: tuple[Path, ...]) -> list[tuple[Path, dict[str, Any]]]:
+    """The files that have an entry of this name; at least one."""
+    if name not in (known := names(folders)):
         raise _unknown("artefact", name, known)
-    file = folder / f"{name}.yml"
-    where = Where(file, name)
+    return [(file, _read(file)) for folder in folders if (file := folder / f"{name}.yml").is_file()]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """An entry's top level, when it is as it should be; its versions are not looked into."""
+    name, where = file.stem, Where(file, file.stem)
     try:
         document = yaml.safe_load(file.read_text())
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as exc:
@@ -101,7 +116,7 @@ def _read(name: str, folder: Path) -> tuple[Path, dict[str, Any]]:
         raise where.error("versions must be a mapping whose keys are strings; put them into quotes")
     if entry["default"] not in entry["versions"]:
         raise where.error(f"default {entry['default']!r} is not one of the versions")
-    return file, entry
+    return entry
 
 
 def _source(item: Any, where: Where) -> Source:

@@ -81,7 +81,7 @@ def clashes(jars: list[tuple[Jar, Path]]) -> dict[tuple[str, ...], int]:
 
 def relock(name: str, version: str | None = None, folder: Path = FOLDER) -> Path:
     """Write the lock of the entry's Maven source; its path. Raises PreflightError for clashing jars."""
-    artifact = catalogue(name, version, folder=folder)
+    artifact = catalogue(name, version, folders=(folder,))
     source = next((item for item in artifact.sources if isinstance(item, MavenSource)), None)
     if source is None:
         raise PreflightError(f"{name} {artifact.version} has no maven source")

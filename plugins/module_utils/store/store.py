@@ -53,7 +53,7 @@ class Resolved:
 class Store:
     """The calling user's store. Making the object touches nothing; several processes may use the store at once.
 
-    ``accept_unpinned`` takes files on trust for which the catalogue has no digest; ``folder`` is the catalogue that
+    ``accept_unpinned`` takes files on trust for which the catalogue has no digest; ``folders`` are the catalogues that
     sources take other artefacts from.
     """
 
@@ -63,12 +63,12 @@ class Store:
         *,
         rules: Rules = Rules(),  # noqa: B008 - immutable
         accept_unpinned: bool = False,
-        folder: Path = FOLDER,
+        folders: tuple[Path, ...] = (FOLDER,),
     ) -> None:
         self.root = root or cache_dir() / "store"
         self.rules = rules
         self.accept_unpinned = accept_unpinned
-        self.folder = folder
+        self.folders = folders
 
     def resolve(
         self, artifact: Artifact, progress: Progress | None = None, *, source: str = "", within: tuple[str, ...] = ()
@@ -171,7 +171,7 @@ class Store:
             return known
 
         def other(name: str, version: str | None) -> Resolved:
-            wanted = catalogue(name, version, folder=self.folder, arch=artifact.arch)
+            wanted = catalogue(name, version, folders=self.folders, arch=artifact.arch)
             return self.resolve(wanted, progress, within=(*within, artifact.name))
 
         entries = item.fetch(

@@ -11,7 +11,23 @@ from typing import Annotated, NoReturn
 import typer
 from ansible_collections.labctl.stacks.plugins.module_utils.errors import InputError, LabError
 
-from labctl.cli import check, diff, doctor, down, init, inventory, logs, plan, replay, runs, ssh, status, up, version
+from labctl.cli import (
+    artifacts,
+    check,
+    diff,
+    doctor,
+    down,
+    init,
+    inventory,
+    logs,
+    plan,
+    replay,
+    runs,
+    ssh,
+    status,
+    up,
+    version,
+)
 from labctl.cli import exec as execute
 from labctl.cli.app import App
 from labctl.lab.interrupt import Interrupted, raise_on_signals
@@ -62,6 +78,7 @@ for command in (
     inventory,
     runs,
     replay,
+    artifacts,
     down,
     doctor,
     version,

@@ -32,6 +32,13 @@ def stacks(incomplete: str) -> list[str]:
     return [name for name in STACKS if name.startswith(incomplete)]
 
 
+def artifacts(incomplete: str) -> list[str]:
+    """Words for shell completion: the names in the catalogue."""
+    from ansible_collections.labctl.stacks.plugins.module_utils.store.catalogue import names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
 LabOption = Annotated[
     Path, typer.Option("--lab", "-C", metavar="DIR", help="The folder of the lab, or its lab file.", show_default=False)
 ]

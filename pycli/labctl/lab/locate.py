@@ -30,6 +30,12 @@ def find_spec(start: Path) -> Path | None:
     return None
 
 
+def folder_of(start: Path) -> Path:
+    """The folder of the lab file a command in ``start`` is about; ``start`` itself where there is none yet."""
+    spec = find_spec(start)
+    return spec.parent if spec else start
+
+
 def find_lab(start: Path) -> Lab:
     """The lab in ``start``; InputError where there is none or it is not valid."""
     spec = find_spec(start)

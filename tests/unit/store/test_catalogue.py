@@ -36,10 +36,10 @@ def written(folder: Path, text: str) -> Path:
 def test_unknown_name_and_version_say_what_there_is(tmp_path: Path) -> None:
     written(tmp_path, ENTRY.replace("DIGEST", "unpinned"))
     with pytest.raises(InputError, match="no artefact 'thign'") as unknown:
-        catalogue("thign", folder=tmp_path)
+        catalogue("thign", folders=(tmp_path,))
     assert "Did you mean 'thing'?" in unknown.value.hint
     with pytest.raises(InputError, match="no version of thing '2'") as version:
-        catalogue("thing", "2", folder=tmp_path)
+        catalogue("thing", "2", folders=(tmp_path,))
     assert "There is: 1." in version.value.hint
 
 
@@ -70,15 +70,30 @@ def test_unknown_name_and_version_say_what_there_is(tmp_path: Path) -> None:
 def test_entry_that_breaks_the_format_is_refused(tmp_path: Path, old: str, new: str, says: str) -> None:
     text = ENTRY.replace(old, new).replace("DIGEST", "unpinned")
     with pytest.raises(InputError, match=says):
-        catalogue("thing", folder=written(tmp_path, text))
+        catalogue("thing", folders=(written(tmp_path, text),))
 
 
 def test_another_architecture_has_no_archive(tmp_path: Path) -> None:
     folder = written(tmp_path, ENTRY.replace("DIGEST", f"sha256:{SHA}"))
     for arch, urls in (("x86_64", ("https://example.org/thing.tar",)), ("riscv64", ())):
-        (source,) = catalogue("thing", folder=folder, arch=arch).sources
+        (source,) = catalogue("thing", folders=(folder,), arch=arch).sources
         assert isinstance(source, ArchiveSource)
         assert source.urls == urls
+
+
+def test_the_first_folder_that_has_the_version_counts(tmp_path: Path) -> None:
+    own, shared = tmp_path / "own", tmp_path / "shared"
+    text = ENTRY.replace("DIGEST", "unpinned")
+    for folder, versions_ in ((own, "2"), (shared, "1")):
+        folder.mkdir()
+        written(folder, text.replace('"1"', f'"{versions_}"'))
+    both = (own, shared)
+    assert versions("thing", both) == ["2", "1"]
+    assert [catalogue("thing", version, folders=both).sources[0].where.file.parent for version in (None, "1")] == [
+        own,
+        shared,
+    ]
+    assert names((tmp_path / "none", shared)) == ["thing"]
 
 
 @pytest.mark.parametrize(

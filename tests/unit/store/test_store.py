@@ -219,7 +219,7 @@ def test_artefact_made_of_itself_is_an_error_and_no_deadlock(store: Store, tmp_p
         f"      - archive: {{files: {{any: {{urls: ['{url}'], digest: unpinned}}}}, select: []}}\n"
     )
     with pytest.raises(InputError, match="makes thing of itself: thing of thing"):
-        Store(store.root, rules=store.rules, folder=tmp_path).resolve(artifact(Fixed(b"", None, wants="thing")))
+        Store(store.root, rules=store.rules, folders=(tmp_path,)).resolve(artifact(Fixed(b"", None, wants="thing")))
 
 
 def test_source_can_be_chosen_and_an_unknown_one_is_refused(store: Store, mirror: Mirror) -> None:

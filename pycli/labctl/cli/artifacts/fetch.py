@@ -1,0 +1,78 @@
+# Copyright (c) 2026 the labctl authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""labctl artifacts fetch"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from labctl.cli.options import HERE, JsonOption, LabOption, app_of, artifacts
+
+if TYPE_CHECKING:
+    from labctl.cli.app import App
+
+NamesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[NAME[=VERSION]...]",
+        help="Artefacts of the catalogue; what the lab here needs, without any.",
+        autocompletion=artifacts,
+    ),
+]
+AcceptOption = Annotated[
+    bool, typer.Option("--accept-unpinned", help="Take files on trust for which the catalogue knows no digest.")
+]
+
+
+def register(cli: typer.Typer) -> None:
+    cli.command("fetch")(fetch)
+
+
+def fetch(
+    ctx: typer.Context,
+    names: NamesArgument = None,
+    lab: LabOption = HERE,
+    source: Annotated[str, typer.Option("--source", metavar="KIND", help="Take them from this source only.")] = "",
+    accept_unpinned: AcceptOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring artefacts into the store, and verify those that are there.
+
+    Each is tried from its sources in order, several artefacts at a time. What has arrived stays: the same command again
+    goes on from there.
+    """
+    from labctl.cli.progress import progress
+    from labctl.lab import artifacts as core
+    from labctl.lab.locate import find_lab, folder_of
+
+    app = app_of(ctx)
+    store = core.store_of(folder_of(lab), accept_unpinned=accept_unpinned)
+    wanted = core.named(names or core.needed(find_lab(lab)), store)
+    with progress(app, "fetching artefacts") as tell:
+        found = core.fetch(wanted, tell, store, source=source)
+    rows = [
+        {
+            "name": one.name,
+            "version": one.version,
+            "source": one.source,
+            "digest": one.digest,
+            "path": str(one.path),
+            "notes": list(one.notes),
+        }
+        for one in found
+    ]
+    report(app, rows, as_json=as_json)
+
+
+def report(app: App, rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    """Print what was fetched, and what a person should know about it."""
+    for row in rows:
+        for note in row["notes"]:
+            app.tell(f"note: {row['name']}: {note}", "yellow")
+    if as_json:
+        app.json(rows)
+    else:
+        header = ["NAME", "VERSION", "SOURCE", "DIGEST", "PATH"]
+        app.table(header, [[row[key.lower()] for key in header] for row in rows])
