@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import pwd
 from pathlib import Path
+from typing import Any
 
 #: Runtime of hosts that live on this machine; root's, unlike the caches and the lab folder, which are the caller's.
 STATE_ROOT = Path("/var/lib/labctl")
@@ -42,6 +43,18 @@ def chown_to_caller(path: Path) -> None:
     caller = _caller()
     if caller is not None:
         os.chown(path, caller.pw_uid, caller.pw_gid, follow_symlinks=False)
+
+
+def caller_identity() -> dict[str, Any]:
+    """What has ``subprocess.Popen`` run a program as the user who typed ``sudo``; nothing where we run as ourselves."""
+    caller = _caller()
+    return {"user": caller.pw_uid, "group": caller.pw_gid, "extra_groups": []} if caller else {}
+
+
+def caller_environment() -> dict[str, str]:
+    """The environment's parts that name the user, to go with :func:`caller_identity`."""
+    caller = _caller()
+    return {"HOME": caller.pw_dir, "USER": caller.pw_name, "LOGNAME": caller.pw_name} if caller else {}
 
 
 def make_dir(path: Path, mode: int = 0o755) -> Path:

@@ -1,11 +1,12 @@
 # Copyright (c) 2026 the labctl authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Internal to labctl.stacks: writes the jar lock of a catalogue entry anew, for whoever maintains the catalogue.
+"""Internal to labctl.stacks: writes the lock of a catalogue entry anew, for whoever maintains the catalogue.
 
     python -m ansible_collections.labctl.stacks.plugins.module_utils.store.relock hadoop [VERSION]
 
-The roots are resolved by ``mvn`` with all they depend on at run time, exclusions apply, and the result is refused
-when a class of one jar is defined differently by another: which of them ``lib/*`` would load is chance.
+Jars: the roots are resolved by ``mvn`` with all they depend on at run time, exclusions apply, and the result is refused
+when a class of one jar is defined differently by another: which of them ``lib/*`` would load is chance. Go modules: see
+``relock_go``.
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ from collections import defaultdict
 from pathlib import Path
 
 from ..errors import LabError, PreflightError
-from .catalogue import FOLDER, catalogue
+from ..paths import cache_dir, make_dir
+from . import relock_go
+from .catalogue import catalogue
 from .jars import Jar
 from .maven import copy_jars, pom
+from .sources.golang import GoSource
 from .sources.maven import MavenSource
 from .tree import sha256_file
 
@@ -79,12 +83,24 @@ def clashes(jars: list[tuple[Jar, Path]]) -> dict[tuple[str, ...], int]:
     return found
 
 
-def relock(name: str, version: str | None = None, folder: Path = FOLDER) -> Path:
-    """Write the lock of the entry's Maven source; its path. Raises PreflightError for clashing jars."""
-    artifact = catalogue(name, version, folders=(folder,))
-    source = next((item for item in artifact.sources if isinstance(item, MavenSource)), None)
-    if source is None:
-        raise PreflightError(f"{name} {artifact.version} has no maven source")
+def relock(name: str, version: str | None = None, arch: str = "", *, outputs: bool = False) -> Path:
+    """Write the lock of the entry's source that has one; its path. Raises PreflightError where it cannot be made.
+
+    ``arch`` and ``outputs`` are for Go: which architecture to pin programs for, and to leave the modules as they are.
+    """
+    artifact = catalogue(name, version, arch=arch)
+    for source in artifact.sources:
+        if isinstance(source, MavenSource):
+            return relock_jars(source)
+        if isinstance(source, GoSource):
+            cache = make_dir(cache_dir() / "go")
+            with tempfile.TemporaryDirectory(prefix="labctl-relock-") as work:
+                return relock_go.relock(source, cache, Path(work), outputs=outputs)
+    raise PreflightError(f"{name} {artifact.version} has no source with a lock")
+
+
+def relock_jars(source: MavenSource) -> Path:
+    """Write a jar lock; its path. Raises PreflightError for clashing jars."""
     with tempfile.TemporaryDirectory(prefix="labctl-relock-") as work:
         found = resolve(source, Path(work))
         if clashing := clashes([item for item in found.values() if source.path_of(item[0]).startswith("lib/")]):
@@ -94,18 +110,20 @@ def relock(name: str, version: str | None = None, folder: Path = FOLDER) -> Path
                 hint="Exclude all but one of each in the catalogue.",
             )
         lines = [f"{jar.sha256} {jar.coordinate} {jar.size}\n" for _, (jar, _) in sorted(found.items())]
-    source.lock.write_text(HEADER.format(name=name, version=artifact.version) + "".join(lines))
+    source.lock.write_text(HEADER.format(name=source.where.name, version=source.where.version) + "".join(lines))
     return source.lock
 
 
 def main() -> int:
     """Command line of the module."""
-    parser = argparse.ArgumentParser(prog="relock", description="Write the jar lock of a catalogue entry anew.")
+    parser = argparse.ArgumentParser(prog="relock", description="Write the lock of a catalogue entry anew.")
     parser.add_argument("name")
     parser.add_argument("version", nargs="?")
+    parser.add_argument("--arch", default="", help="Go: the architecture to pin programs for (this machine's)")
+    parser.add_argument("--outputs", action="store_true", help="Go: build from the lock as it is, and pin what comes")
     options = parser.parse_args()
     try:
-        sys.stdout.write(f"{relock(options.name, options.version)}\n")
+        sys.stdout.write(f"{relock(options.name, options.version, options.arch, outputs=options.outputs)}\n")
     except LabError as exc:
         sys.stderr.write(f"error: {exc.report}\n{exc.hint and f'hint: {exc.hint}'}\n")
         return exc.exit_code

@@ -1,0 +1,4 @@
+module labctl/pause
+
+go 1.26.8
+
