@@ -37,6 +37,14 @@ class Blobs:
         shutil.rmtree(self.work)
         make_folder(self.work, 0o700)
 
+    def partial(self, what: str) -> Path:
+        """Where what has arrived of a download is kept for the next run; ``what`` tells it from the artefact's others.
+
+        The work folder is emptied by whoever comes next, this is not.
+        """
+        name = f"{self.work.name}-{hashlib.sha256(what.encode()).hexdigest()[:16]}"
+        return make_folder(self.root / "partial", 0o700) / name
+
     def path(self, sha256: str) -> Path:
         """Where a blob lies, whether or not it is there."""
         return self.root / "blobs" / "sha256" / sha256[:2] / sha256

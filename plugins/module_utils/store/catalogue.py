@@ -43,6 +43,11 @@ class Artifact:
     licence: str = ""
     provides: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def id(self) -> str:
+        """A name of the version for this architecture, fit for a file's."""
+        return re.sub(r"[^A-Za-z0-9_.-]", "_", f"{self.name}-{self.version}-{self.arch}")
+
 
 def folders(lab_folder: Path | None) -> tuple[Path, ...]:
     """Where entries are looked for: ``artifacts`` beside a lab's file, then the collection's catalogue."""

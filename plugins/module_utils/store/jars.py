@@ -23,6 +23,7 @@ class Jar:
     classifier: str
     sha256: str
     size: int
+    extension: str = "jar"
 
     @property
     def coordinate(self) -> str:
@@ -32,7 +33,7 @@ class Jar:
     @property
     def filename(self) -> str:
         """``artifact-version[-classifier].jar``, as every Maven repository names it."""
-        return "-".join(filter(None, (self.artifact, self.version, self.classifier))) + ".jar"
+        return "-".join(filter(None, (self.artifact, self.version, self.classifier))) + f".{self.extension}"
 
 
 def read_lock(path: Path) -> tuple[Jar, ...]:

@@ -51,6 +51,7 @@ def pom(dependencies: Iterable[Jar], *, alone: bool) -> str:
             "artifactId": jar.artifact,
             "version": jar.version,
             "classifier": jar.classifier,
+            "type": "" if jar.extension == "jar" else jar.extension,
         }
         lines.append("<dependency>")
         lines.extend(f"<{key}>{escape(value)}</{key}>" for key, value in fields.items() if value)
@@ -62,10 +63,17 @@ def pom(dependencies: Iterable[Jar], *, alone: bool) -> str:
 
 
 def copy_jars(
-    text: str, plugin: str, work: Path, *, layout: bool, progress: Callable[[int], None] | None = None
+    text: str,
+    plugin: str,
+    work: Path,
+    *,
+    layout: bool,
+    strict: bool = False,
+    progress: Callable[[int], None] | None = None,
 ) -> Path:
     """Run ``dependency:copy-dependencies`` on a pom inside the empty folder ``work``; the folder of jars it gives.
 
+    ``strict`` refuses a file whose checksum the repository lacks or contradicts, for who has no digest to compare with.
     ``layout`` keeps the repository's folders (``g/r/o/u/p/artifact/version/file``), else all jars lie side by side.
     ``progress`` is told the bytes of jars present so far. Raises PreflightError when mvn is missing or fails.
     """
@@ -76,7 +84,8 @@ def copy_jars(
     out = work / "jars"
     command = [
         *_dies_with_us(),
-        program, "--batch-mode", "--no-transfer-progress", "--strict-checksums",
+        program, "--batch-mode", "--no-transfer-progress",
+        "--strict-checksums" if strict else "--lax-checksums",
         *_settings(),
         "--file", str(work / "pom.xml"),
         f"-Dmaven.repo.local={work / 'repository'}",
@@ -150,7 +159,7 @@ def _wait(process: subprocess.Popen[bytes], repository: Path, progress: Callable
 
 def _bytes_below(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*.jar*"):
+    for path in folder.rglob("*.[jz][ai][rp]*"):
         with contextlib.suppress(OSError):
             total += path.stat().st_size
     return total

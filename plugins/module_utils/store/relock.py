@@ -43,7 +43,7 @@ def resolve(source: MavenSource, work: Path) -> dict[str, tuple[Jar, Path]]:
         folder = work / label
         folder.mkdir()
         wanted = [_root(root) for root in roots]
-        out = copy_jars(pom(wanted, alone=alone), source.plugin, folder, layout=True)
+        out = copy_jars(pom(wanted, alone=alone), source.plugin, folder, layout=True, strict=True)
         for path in sorted(out.rglob("*.jar")):
             jar = _jar(path, out)
             names = (f"{jar.group}:{jar.artifact}", f"{jar.group}:{jar.artifact}:{jar.classifier}")

@@ -18,7 +18,7 @@ from .blobs import Blobs
 from .disk import Hashes, make_folder
 from .sources.base import Progress
 
-PRIVATE = ("verified", "locks", "tmp", "records", "packs")
+PRIVATE = ("verified", "locks", "tmp", "partial", "records", "packs")
 
 _HINTS = {
     errno.ENOSPC: "Free some space there, or put the cache elsewhere with LABCTL_CACHE_DIR.",

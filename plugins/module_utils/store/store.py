@@ -23,6 +23,7 @@ from .blobs import Blobs
 from .catalogue import FOLDER, Artifact, catalogue
 from .disk import Hashes, write_atomically
 from .download import Rules
+from .mirrors import bring, mirrors
 from .session import session
 from .sources.base import Job, Progress, Source, silent
 from .tree import Entry, tree_digest
@@ -36,8 +37,9 @@ ACCEPT = "LABCTL_ACCEPT_UNPINNED"
 class Resolved:
     """An artefact in the store: ``digest`` is its tree's, ``path`` the tree's folder.
 
-    ``source`` says where it came from just now: ``store``, or the catalogue's source that was fetched. ``origin`` is
-    the catalogue's source whose tree it is. ``notes`` are for a person: which source failed, what was found damaged.
+    ``source`` says where it came from just now: ``store``, ``mirror``, or the catalogue's source that was fetched.
+    ``origin`` is the catalogue's source whose tree it is. ``notes`` are for a person: which source failed, what was
+    found damaged.
     """
 
     name: str
@@ -85,7 +87,7 @@ class Store:
         if artifact.name in within:
             raise InputError(f"the catalogue makes {artifact.name} of itself: {' of '.join((*within, artifact.name))}")
         progress = progress or silent
-        with session(self.root, artifact.name, progress) as blobs:
+        with session(self.root, artifact.id, progress) as blobs:
             for item in sources:
                 if found := self._present(artifact, item, blobs):
                     return found
@@ -94,7 +96,7 @@ class Store:
             failures: list[Finding] = []
             for item in sources:
                 try:
-                    entries = self._fetch(artifact, item, blobs, progress, within)
+                    came, entries = self._fetch(artifact, item, blobs, progress, within, failures)
                 except PreflightError as exc:
                     failures.append(Finding(item.name, str(exc), exc.hint))
                     blobs.clear_work()
@@ -102,9 +104,7 @@ class Store:
                 digest = tree_digest(entries)
                 path = blobs.lay_out(digest, entries)
                 notes = (*blobs.notes, *(f"source {failure}" for failure in failures))
-                return Resolved(
-                    artifact.name, artifact.version, digest, path, item.name, item.name, tuple(entries), notes
-                )
+                return Resolved(artifact.name, artifact.version, digest, path, came, item.name, tuple(entries), notes)
         raise PreflightError(
             f"{artifact.name} {artifact.version}: none of its sources gives it",
             hint=f"Mend one of these sources, or fill {self.root} from a machine that has it.",
@@ -113,8 +113,8 @@ class Store:
 
     def find(self, artifact: Artifact, *, source: str = "") -> Resolved | None:
         """The artefact when it is whole in the store, else None. Fetches, mends and locks nothing: for check mode."""
-        hashes = Hashes(self.root / "verified" / f"{artifact.name}.json")
-        blobs = Blobs(self.root, self.root / "tmp" / artifact.name, hashes)
+        hashes = Hashes(self.root / "verified" / f"{artifact.id}.json")
+        blobs = Blobs(self.root, self.root / "tmp" / artifact.id, hashes)
         found = (self._present(artifact, item, blobs) for item in _chosen(artifact, source))
         return next(filter(None, found), None)
 
@@ -124,7 +124,7 @@ class Store:
 
     def pack(self, resolved: Resolved) -> Path:
         """The tree as one tar (see ``unpack.pack_tree``), made once and kept in the store; verified before each use."""
-        with session(self.root, resolved.name, silent) as blobs:
+        with session(self.root, resolved.digest, silent) as blobs:
             path, record = (self.root / "packs" / f"{resolved.digest}.{kind}" for kind in ("tar", "sha256"))
             with contextlib.suppress(FileNotFoundError):
                 if blobs.hashes.sha256(path) == record.read_text().strip():
@@ -161,14 +161,30 @@ class Store:
         return self.root / "records" / f"{item.key}.json"
 
     def _fetch(
-        self, artifact: Artifact, item: Source, blobs: Blobs, progress: Progress, within: tuple[str, ...]
-    ) -> list[Entry]:
-        """Have every blob of a source; its files. A blob that is there already is not fetched again."""
+        self,
+        artifact: Artifact,
+        item: Source,
+        blobs: Blobs,
+        progress: Progress,
+        within: tuple[str, ...],
+        failures: list[Finding],
+    ) -> tuple[str, list[Entry]]:
+        """Have every blob of a source: where from, and its files. A blob that is there already is not fetched again.
+
+        What is wrong with mirrors is added to ``failures``; with the source itself, it is raised as PreflightError.
+        """
         known = self._known(item)
         # All are looked at, not only up to the first that is missing: each damaged one is reported.
         missing = [entry for entry in known or () if not blobs.has(entry)]
         if known is not None and not missing:
-            return known
+            return "store", known
+        site = mirrors()
+        for mirror in site if known is not None else ():
+            problem = bring(missing, mirror, blobs, self.rules, progress)
+            if problem is None:
+                return "mirror", known or []
+            failures.append(problem)
+            missing = [entry for entry in missing if not blobs.has(entry)]
 
         def other(name: str, version: str | None) -> Resolved:
             wanted = catalogue(name, version, folders=self.folders, arch=artifact.arch)
@@ -182,6 +198,7 @@ class Store:
                 progress=progress,
                 rules=self.rules,
                 accept_unpinned=self.accept_unpinned or artifact.name in _accepted(),
+                mirrors=site,
             )
         )
         pinned = item.entries()
@@ -189,7 +206,7 @@ class Store:
             write_atomically(self._record(item), json.dumps(entries))
         elif wrong := sorted(entry.path for entry in set(entries) ^ set(pinned)):
             raise PreflightError(f"what came is not what the catalogue pins: {', '.join(dict.fromkeys(wrong))}")
-        return entries
+        return item.name, entries
 
 
 def _accepted() -> set[str]:

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import lzma
 import os
 import tarfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple
@@ -42,23 +44,33 @@ class Member(NamedTuple):
     target: str = ""
 
 
-class _Guarded(io.RawIOBase):
+#: What reading a damaged archive raises. OSError covers gzip's "bad file" and "CRC check failed"; a full disk is raised
+#: by the writer, not here.
+DAMAGE = (tarfile.TarError, EOFError, OSError, UnicodeError, ValueError, zlib.error, lzma.LZMAError)
+
+
+class Guarded(io.RawIOBase):
     """A member's bytes, whose end or damage comes as a PreflightError that names the archive."""
 
-    def __init__(self, stream: IO[bytes], archive: str) -> None:
+    def __init__(
+        self, stream: IO[bytes], archive: str, damage: tuple[type[Exception], ...] = DAMAGE, kind: str = "tar"
+    ) -> None:
         super().__init__()
         self._stream = stream
         self._archive = archive
+        self._damage = damage
+        self._kind = kind
 
     def read(self, size: int = -1) -> bytes:
         try:
             return self._stream.read(size)
-        except (tarfile.TarError, EOFError, OSError) as exc:
-            raise _broken(self._archive, exc) from exc
+        except self._damage as exc:
+            raise broken(self._archive, exc, self._kind) from exc
 
 
-def _broken(archive: str, exc: Exception) -> PreflightError:
-    return PreflightError(f"{archive}: not a whole tar archive ({exc})", hint="Get a fresh copy.")
+def broken(archive: str, exc: Exception, kind: str = "tar") -> PreflightError:
+    """The error for an archive that is none, or not a whole one."""
+    return PreflightError(f"{archive}: not a whole {kind} archive ({exc})", hint="Get a fresh copy.")
 
 
 def _refuse(archive: str, name: str, why: str) -> PreflightError:
@@ -68,7 +80,7 @@ def _refuse(archive: str, name: str, why: str) -> PreflightError:
     )
 
 
-def _link_target(member: tarfile.TarInfo) -> str:
+def link_target(member: tarfile.TarInfo) -> str:
     """Where a link points, from the archive's root. Hard links name a member, symbolic links a path beside them."""
     if member.islnk():
         return plain_path(member.linkname)
@@ -78,8 +90,11 @@ def _link_target(member: tarfile.TarInfo) -> str:
     return plain_path(joined)
 
 
-def _check(archive: str, member: tarfile.TarInfo, kinds: dict[str, bool], limits: Limits, total: int) -> None:
-    """Refuse a member that no honest release has. ``kinds`` maps each path seen so far to whether it is a folder."""
+def check_member(archive: str, member: tarfile.TarInfo, kinds: dict[str, bool], limits: Limits, total: int) -> None:
+    """Refuse a member that no honest release has. ``kinds`` maps each path seen so far to whether it is a folder.
+
+    A member that passes is put into ``kinds``, with the folders it lies in.
+    """
     path = plain_path(member.name)
     if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
         raise _refuse(archive, member.name, "is a device or another special file")
@@ -96,6 +111,8 @@ def _check(archive: str, member: tarfile.TarInfo, kinds: dict[str, bool], limits
         raise _refuse(archive, member.name, f"is one too many, the limit is {limits.members}")
     if total > limits.size:
         raise _refuse(archive, member.name, f"makes the archive grow beyond {limits.size} bytes")
+    kinds[path] = member.isdir()
+    kinds.update((parent.as_posix(), True) for parent in Path(path).parents)
 
 
 def members(stream: BinaryIO, archive: str, limits: Limits = LIMITS) -> Iterator[Member]:
@@ -112,20 +129,17 @@ def members(stream: BinaryIO, archive: str, limits: Limits = LIMITS) -> Iterator
                 if member.isdir() and member.name.strip("/") in ("", "."):
                     continue
                 total += max(member.size, 0) if member.isreg() else 0
-                _check(archive, member, kinds, limits, total)
+                check_member(archive, member, kinds, limits, total)
                 path = plain_path(member.name)
-                kinds[path] = member.isdir()
-                kinds.update((parent.as_posix(), True) for parent in Path(path).parents)
                 executable = bool(member.mode & 0o111)
                 if member.isreg():
                     content = tar.extractfile(member)
                     assert content is not None  # noqa: S101 - it is for a regular file
-                    yield Member(path, executable, member.size, _Guarded(content, archive))
+                    yield Member(path, executable, member.size, Guarded(content, archive))
                 elif not member.isdir():
-                    yield Member(path, executable, 0, None, _link_target(member))
-    except (tarfile.TarError, EOFError, OSError, UnicodeError, ValueError) as exc:
-        # OSError covers gzip's "bad file" and "CRC check failed"; a full disk is raised by the writer, not here.
-        raise _broken(archive, exc) from exc
+                    yield Member(path, executable, 0, None, link_target(member))
+    except DAMAGE as exc:
+        raise broken(archive, exc) from exc
 
 
 def write_file(stream: io.RawIOBase, path: Path, mode: int) -> None:

@@ -41,7 +41,7 @@ class _Lines:
     def __init__(self, app: App) -> None:
         self._app = app
         self._lock = threading.Lock()
-        self._last: dict[str, float] = {}
+        self._last: dict[str, tuple[float, str]] = {}
 
     def hear(self, event: Event) -> None:
         with self._lock:
@@ -51,13 +51,17 @@ class _Lines:
                 self._app.say(event.text)
                 return
             text = event.text
-            if event.kind == "artifact" and event.total:
+            if event.kind == "artifact":
                 now = time.monotonic()
-                whole = event.done >= event.total
-                if not whole and now - self._last.get(event.subject, -_PATIENCE) < _PATIENCE:
+                whole = event.total and event.done >= event.total
+                said, told = self._last.get(event.subject, (-_PATIENCE, ""))
+                if not whole and told == text and now - said < _PATIENCE:
                     return
-                self._last[event.subject] = now
-                text = f"{text}, {size(event.done)} of {size(event.total)}"
+                self._last[event.subject] = now, text
+                if event.total:
+                    text = f"{text}, {size(event.done)} of {size(event.total)}"
+                elif event.done:
+                    text = f"{text}, {size(event.done)}"
             line = f"{event.subject}: {text}" if text else event.subject
             self._app.say(f"{time.strftime('%H:%M:%S')} {line}", _STYLES.get(event.kind, ""))
 

@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import tarfile
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +21,7 @@ from pathlib import Path
 from ansible_collections.labctl.stacks.plugins.module_utils.store.catalogue import Artifact
 from ansible_collections.labctl.stacks.plugins.module_utils.store.download import Rules
 from ansible_collections.labctl.stacks.plugins.module_utils.store.jars import Jar
+from ansible_collections.labctl.stacks.plugins.module_utils.store.selection import Selection
 from ansible_collections.labctl.stacks.plugins.module_utils.store.sources.archive import ArchiveSource
 from ansible_collections.labctl.stacks.plugins.module_utils.store.sources.base import Source, Where
 from ansible_collections.labctl.stacks.plugins.module_utils.store.sources.maven import MavenSource
@@ -38,6 +40,24 @@ def sends(body: bytes, *, status: int = 200, length: int | None = None) -> Answe
         request.send_header("Content-Length", str(len(body) if length is None else length))
         request.end_headers()
         request.wfile.write(body)
+
+    return answer
+
+
+def ranged(body: bytes, etag: str = '"one"', *, cut: int | None = None, dated: bool = False) -> Answer:
+    """Answer as a server that can go on: with the rest, if it is asked for a file it still has. ``cut`` breaks off."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        mark = "Sun, 22 Nov 2026 10:00:00 GMT" if dated else etag
+        asked = request.headers.get("Range", "")
+        start = int(asked[6:-1]) if asked and request.headers.get("If-Range") == mark else 0
+        request.send_response(206 if start else 200)
+        request.send_header("Last-Modified" if dated else "ETag", mark)
+        if start:
+            request.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+        request.send_header("Content-Length", str(len(body) - start))
+        request.end_headers()
+        request.wfile.write(body[start:cut])
 
     return answer
 
@@ -61,6 +81,7 @@ class Mirror:
         self.base = f"{scheme}://127.0.0.1:{server.server_address[1]}"
         self.routes: dict[str, list[Answer]] = {}
         self.requests: list[str] = []
+        self.ranges: list[str] = []  # of each request, what it asked for, "" for all
 
     def url(self, path: str, *answers: Answer) -> str:
         self.routes[path] = list(answers)
@@ -72,6 +93,7 @@ def mirror(context: ssl.SSLContext | None = None) -> Iterator[Mirror]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             served.requests.append(self.path)
+            served.ranges.append(self.headers.get("Range", ""))
             answers = served.routes.get(self.path, [sends(b"", status=404)])
             answer = answers.pop(0) if len(answers) > 1 else answers[0]
             try:
@@ -114,13 +136,24 @@ def tar(*members: tuple[tarfile.TarInfo, bytes], compressed: bool = True) -> byt
     return gzip.compress(out.getvalue(), mtime=0) if compressed else out.getvalue()
 
 
+def zipped(*members: tuple[str, bytes, int]) -> bytes:
+    """A zip of (name, content, mode with its type)."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content, mode in members:
+            info = zipfile.ZipInfo(name)
+            info.external_attr, info.compress_type = mode << 16, zipfile.ZIP_DEFLATED
+            archive.writestr(info, content)
+    return out.getvalue()
+
+
 RELEASE = tar(
     member("thing-1/share/lib/a.jar", b"a" * 5000),
     member("thing-1/share/lib/b.jar", b"b" * 3000),
     member("thing-1/bin/tool", b"#!/bin/sh\n", mode=0o755),
     member("thing-1/doc/index.html", b"not taken"),
 )
-SELECT = (("thing-1/share/lib/*.jar", "lib"), ("thing-1/bin/**", "bin"))
+SELECT = Selection((("thing-1/share/lib/*.jar", "lib"), ("thing-1/bin/**", "bin")))
 
 
 def sha512(body: bytes) -> str:
@@ -161,10 +194,11 @@ with open(registry / "asked", "a") as log:
 if (registry / "hang").exists():
     (registry / "pid").write_text(str(__import__("os").getpid()))
     time.sleep(60)
+kind = "zip" if "<type>zip</type>" in pom else "jar"
 for name, version in asked:
-    file = registry / f"{{name}}-{{version}}.jar"
+    file = registry / f"{{name}}-{{version}}.{{kind}}"
     if not file.exists():
-        print(f"[ERROR] Could not find artifact org.example:{{name}}:jar:{{version}} -> [Help 1]")
+        print(f"[ERROR] Could not find artifact org.example:{{name}}:{{kind}}:{{version}} -> [Help 1]")
         sys.exit(1)
     shutil.copy(file, out)
 for extra in registry.glob("extra-*.jar"):

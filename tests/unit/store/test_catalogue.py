@@ -133,7 +133,7 @@ def test_hadoop_holds_all_its_roots_and_what_its_daemons_look_for() -> None:
 def test_hadoop_of_the_archive_has_the_layout_of_the_jars() -> None:
     source = next(item for item in catalogue("hadoop", arch="x86_64").sources if isinstance(item, ArchiveSource))
     top = "hadoop-3.5.0/share/hadoop"
-    assert {path: source.path_of(f"{top}/{path}") for path in WHERE} == WHERE
+    assert {path: source.select.path_of(f"{top}/{path}") for path in WHERE} == WHERE
 
 
 WHERE = {

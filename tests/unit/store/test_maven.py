@@ -10,10 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.labctl.stacks.plugins.module_utils.errors import PreflightError
+from ansible_collections.labctl.stacks.plugins.module_utils.errors import InputError, PreflightError
 from ansible_collections.labctl.stacks.plugins.module_utils.store import maven as mvn
+from ansible_collections.labctl.stacks.plugins.module_utils.store.catalogue import Artifact
+from ansible_collections.labctl.stacks.plugins.module_utils.store.sources import KINDS
 from ansible_collections.labctl.stacks.plugins.module_utils.store.store import Store
-from unit.store.doubles import RELEASE, Mirror, Registry, archive, artifact, jar, maven, sends
+from unit.store.doubles import RELEASE, WHERE, Mirror, Registry, archive, artifact, jar, maven, sends, sha512, zipped
 
 
 def reason(failure: pytest.ExceptionInfo[PreflightError]) -> str:
@@ -93,6 +95,53 @@ def test_mended_from_where_it_came_from(store: Store, registry: Registry, mirror
 def test_coordinates_cannot_write_xml(tmp_path: Path) -> None:
     text = mvn.pom([replace(jar("one", b"1"), classifier="<x>&")], alone=True)
     assert "<classifier>&lt;x&gt;&amp;</classifier>" in text
+
+
+ZIP = zipped(("thing-1/bin/tool", b"#!/bin/sh\n", 0o100755), ("thing-1/doc/x", b"not taken", 0o100644))
+
+
+def single(digest: str) -> Artifact:
+    fields = {
+        "plugin": "org.example:plugin:1",
+        "zip": "org.example:thing:1.0",
+        "digest": digest,
+        "select": [{"from": "thing-1/bin/**", "to": "bin"}],
+    }
+    return artifact(KINDS["maven"].parse(fields, WHERE))
+
+
+def test_zip_by_its_coordinates_is_verified_and_unpacked(store: Store, registry: Registry) -> None:
+    (registry.folder / "thing-1.0.zip").write_bytes(ZIP)
+    found = store.resolve(single(sha512(ZIP)))
+    assert [(entry.path, entry.mode) for entry in found.entries] == [("bin/tool", 0o555)]
+    assert store.resolve(single(sha512(ZIP))).source == "store"
+    assert registry.asked == ["thing"]
+
+
+def test_zip_that_is_another_or_unpinned_is_refused(store: Store, registry: Registry) -> None:
+    (registry.folder / "thing-1.0.zip").write_bytes(ZIP)
+    with pytest.raises(PreflightError) as failure:
+        store.resolve(single(sha512(b"another")))
+    assert f"org.example:thing:1.0: wrong digest, {sha512(ZIP)} instead of" in reason(failure)
+    with pytest.raises(PreflightError) as failure:
+        store.resolve(single("unpinned"))
+    assert "unpinned" in reason(failure)
+    assert registry.asked == ["thing"]
+    assert not list((store.root / "trees").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"zip": "a:b"}, "maven.zip must be"),
+        ({"digest": "md5:1"}, "maven.digest must be"),
+        ({"lock": "x"}, "unknown key"),
+    ],
+)
+def test_zip_entry_that_breaks_the_format_is_refused(change: dict[str, str], says: str) -> None:
+    fields = {"plugin": "p:p:1", "zip": "a:b:1", "digest": "unpinned", "select": [{"from": "a", "to": "b"}], **change}
+    with pytest.raises(InputError, match=says):
+        KINDS["maven"].parse(fields, WHERE)
 
 
 def alive(pid: int) -> bool:

@@ -6,9 +6,12 @@ from __future__ import annotations
 
 from .archive import ArchiveSource
 from .base import Source
+from .files import FilesSource
 from .golang import GoSource
 from .image import ImageSource
 from .maven import MavenSource
 
 #: Key in the catalogue to the class that reads it.
-KINDS: dict[str, type[Source]] = {kind.name: kind for kind in (MavenSource, ArchiveSource, GoSource, ImageSource)}
+KINDS: dict[str, type[Source]] = {
+    kind.name: kind for kind in (MavenSource, ArchiveSource, FilesSource, GoSource, ImageSource)
+}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,6 +20,7 @@ from ...errors import InputError, PreflightError
 from ..blobs import Blobs
 from ..digests import UNPINNED
 from ..download import Rules, download
+from ..mirrors import Mirror
 from ..tree import Entry
 
 if TYPE_CHECKING:
@@ -82,6 +83,12 @@ class Where:
             raise self.error(f"{label} must be a mapping of strings to strings")
         return item
 
+    def count(self, item: object, label: str) -> int:
+        """A whole number above zero; else InputError."""
+        if not isinstance(item, int) or isinstance(item, bool) or item < 1:
+            raise self.error(f"{label} must be a whole number above zero")
+        return item
+
 
 @dataclass
 class Job:
@@ -98,6 +105,7 @@ class Job:
     progress: Progress = silent
     rules: Rules = field(default_factory=Rules)
     accept_unpinned: bool = False
+    mirrors: tuple[Mirror, ...] = ()
 
     @property
     def work(self) -> Path:
@@ -117,24 +125,47 @@ class Job:
             )
 
     def download(self, urls: tuple[str, ...], digest: str, max_bytes: int) -> Path:
-        """A file by its first URL that gives it, verified against ``digest``; where it lies in ``work``.
+        """A file from a mirror or its first URL that gives it, verified against ``digest``; where in ``work`` it lies.
 
-        PreflightError with each URL's reason where none does.
+        PreflightError with each one's reason where none does. A transfer that broke goes on where it stopped.
         """
         self.check_pinned(digest)
         path, problems = self.work / "download", []
-        for url in urls:
-            step = f"download from {url.split('/')[2]}"
+        for place, get in self._places(urls, digest, max_bytes, path):
+            step = f"download from {place}"
             try:
-                download(
-                    url, path, digest, max_bytes=max_bytes, rules=self.rules,
-                    progress=lambda done, total, step=step: self.progress(step, done, total),
-                )  # fmt: skip
+                found = get(lambda done, total, step=step: self.progress(step, done, total))
             except PreflightError as exc:
+                path.unlink(missing_ok=True)
                 problems.append(f"{exc} ({exc.hint})" if exc.hint else str(exc))
-            else:
-                return path
+                continue
+            if digest == UNPINNED:
+                name = urls[0].rsplit("/", 1)[-1]
+                self.note(f"{name} was taken on trust; if it is the right one, pin it with digest: {found}")
+            return path
         raise PreflightError("; ".join(problems), hint="Check the network, or use another source.")
+
+    def _places(
+        self, urls: tuple[str, ...], digest: str, max_bytes: int, path: Path
+    ) -> Iterator[tuple[str, Callable[[Callable[[int, int], None]], str]]]:
+        """Where to try, by name, with a function that fetches from there to ``path`` and returns the digest found."""
+        for mirror in self.mirrors if digest != UNPINNED else ():
+            name = urls[0].rsplit("/", 1)[-1]
+
+            def copy(tell: Callable[[int, int], None], mirror: Mirror = mirror, name: str = name) -> str:
+                mirror.get(name, path, digest, max_bytes, self.rules, tell)
+                return digest
+
+            yield mirror.place, copy
+        for url in urls:
+            partial = self.blobs.partial(f"{url} {digest}")
+
+            def load(tell: Callable[[int, int], None], url: str = url, partial: Path = partial) -> str:
+                return download(
+                    url, path, digest, max_bytes=max_bytes, rules=self.rules, partial=partial, progress=tell
+                )
+
+            yield url.split("/")[2], load
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import Any, ClassVar
 
 from ...errors import Finding, PreflightError
 from .. import maven
+from ..digests import UNPINNED, file_digest, is_digest
 from ..disk import make_folder
 from ..jars import Jar, read_lock
+from ..selection import Selection
 from ..tree import Entry, plain_path, sha256_file, tree_digest
 from .base import Job, Source, Where
 
@@ -34,8 +37,13 @@ class MavenSource(Source):
     exclude: tuple[str, ...] = ()
 
     @classmethod
-    def parse(cls, fields: Any, where: Where) -> MavenSource:
-        """``plugin``, ``lock``, ``roots``, and optionally ``folders``, ``files``, ``single``, ``exclude``."""
+    def parse(cls, fields: Any, where: Where) -> Source:
+        """``plugin``, ``lock``, ``roots``, and optionally ``folders``, ``files``, ``single``, ``exclude``.
+
+        With ``zip`` in place of a lock and roots it is a :class:`MavenZipSource`.
+        """
+        if isinstance(fields, dict) and "zip" in fields:
+            return MavenZipSource.parse_zip(fields, where)
         fields = where.keys(
             fields,
             "maven",
@@ -115,14 +123,10 @@ class MavenSource(Source):
 
     def _bring(self, jars: list[Jar], job: Job) -> None:
         total = sum(jar.size for jar in jars)
-        step = f"{len(jars)} jars by mvn"
         work = make_folder(job.work / "maven", 0o700)
         failure: PreflightError | None = None
         try:
-            text = maven.pom(jars, alone=True)
-            maven.copy_jars(
-                text, self.plugin, work, layout=False, progress=lambda done: job.progress(step, min(done, total), total)
-            )
+            copy(jars, self.plugin, work, job, f"{len(jars)} jars by mvn", total)
         except PreflightError as exc:
             failure = exc
         findings = [finding for jar in jars if (finding := _take(jar, work, job))]
@@ -150,3 +154,81 @@ def _take(jar: Jar, work: Path, job: Job) -> Finding | None:
         return Finding(jar.coordinate, f"has sha256 {found} instead of {jar.sha256}")
     job.blobs.add(path, found)
     return None
+
+
+def copy(jars: list[Jar], plugin: str, work: Path, job: Job, step: str, total: int) -> None:
+    """Have mvn bring files, and what it depends on not. PreflightError."""
+
+    def tell(done: int) -> None:
+        job.progress(step, min(done, total) if total else done, total)
+
+    maven.copy_jars(maven.pom(jars, alone=True), plugin, work, layout=False, progress=tell)
+
+
+@dataclass(frozen=True)
+class MavenZipSource(Source):
+    """One zip that a project publishes in a Maven repository, from which the catalogue selects files."""
+
+    name: ClassVar[str] = "maven"
+
+    plugin: str
+    file: Jar  # sha256 is empty where the digest is another or unpinned
+    digest: str
+    select: Selection
+
+    @classmethod
+    def parse_zip(cls, fields: dict[str, Any], where: Where) -> MavenZipSource:
+        """``plugin``, ``zip: group:artifact:version[:classifier]``, ``digest``, ``select``."""
+        fields = where.keys(fields, "maven", required={"plugin", "zip", "digest", "select"})
+        parts = where.string(fields["zip"], "maven.zip").split(":")
+        if len(parts) not in (3, 4) or not all(parts):
+            raise where.error("maven.zip must be group:artifact:version[:classifier]")
+        if not is_digest(fields["digest"]):
+            raise where.error(f"maven.digest must be sha256:<hex>, sha512:<hex> or {UNPINNED}")
+        group, artifact, version, classifier = (*parts, "")[:4]
+        return cls(
+            where=where,
+            plugin=where.string(fields["plugin"], "maven.plugin"),
+            file=Jar(group, artifact, version, classifier, "", 0, "zip"),
+            digest=fields["digest"],
+            select=Selection.parse(fields["select"], "maven.select", where),
+        )
+
+    @classmethod
+    def parse(cls, fields: Any, where: Where) -> Source:
+        """As MavenSource does."""
+        return MavenSource.parse(fields, where)
+
+    @property
+    def key(self) -> str:
+        """The zip's digest and the selection from it."""
+        origin = self.file.coordinate if self.digest == UNPINNED else self.digest
+        return hashlib.sha256(repr((origin, self.select.rules)).encode()).hexdigest()
+
+    def fetch(self, job: Job) -> list[Entry]:
+        """Have mvn bring the zip, verify it, and take the selected members in."""
+        job.check_pinned(self.digest)
+        work = make_folder(job.work / "maven", 0o700)
+        copy([self.file], self.plugin, work, job, f"{self.file.filename} by mvn", 0)
+        path = maven.jar_in(work, self.file)
+        if path is None:
+            raise PreflightError(f"mvn brought no {self.file.filename}")
+        found = file_digest(path, self.digest)
+        if self.digest == UNPINNED:
+            job.note(f"{path.name} was taken on trust; if it is the right one, pin it with digest: {found}")
+        elif found != self.digest:
+            raise PreflightError(
+                f"{self.file.coordinate}: wrong digest, {found} instead of {self.digest}",
+                hint="Check Maven's mirror.",
+            )
+        job.progress(f"unpacking {self.file.filename}", 0, 0)
+        return self.select.take(path, path.name, job.blobs)
+
+    def inputs(self) -> list[Mapping[str, str]]:
+        """The zip."""
+        file, where = self.file, self.where
+        purl = f"pkg:maven/{file.group}/{file.artifact}@{file.version}?type=zip"
+        return [
+            {"name": f"{file.group}:{file.artifact}", "version": file.version, "licence": where.licence, "purl": purl,
+             "digest": self.digest}
+        ]  # fmt: skip
