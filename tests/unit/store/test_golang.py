@@ -238,7 +238,7 @@ def test_interrupt_leaves_no_compiler(store: Store, go: Path, entry: Path) -> No
     deadline = time.monotonic() + 10
     while not (go / "pid").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    with (store.root / "tmp" / "thing" / "go" / "module.log").open("a") as log:
+    with (store.root / "tmp" / read(entry).id / "go" / "module.log").open("a") as log:
         log.write("example.org/thing\n")
     thread.join(10)
     assert isinstance(found[0], KeyboardInterrupt)
