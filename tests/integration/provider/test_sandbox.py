@@ -37,6 +37,7 @@ export LABCTL_CACHE_DIR="$folder/a cache, with: all"
 mkdir -p "$LABCTL_CACHE_DIR/images/nspawn/${image##*/}"
 chmod 700 "$LABCTL_CACHE_DIR/images/nspawn"
 mount --bind "$image" "$LABCTL_CACHE_DIR/images/nspawn/${image##*/}"
+cp "${image%/*}"/*.json "$LABCTL_CACHE_DIR/images/nspawn/"
 ip link set lo up
 iptables -P FORWARD DROP
 [ ! -e /proc/sys/net/bridge/bridge-nf-call-iptables ] || echo 1 > /proc/sys/net/bridge/bridge-nf-call-iptables
@@ -73,7 +74,8 @@ print("all well")
 def test_a_strict_machine_can_have_a_lab(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("makes nspawn hosts, which needs root")
-    base = image.ensure(image.recipe_for("debian-13", ()), no_progress)
+    made = image.ensure(image.recipe_for("debian-13", ()), None, no_progress)
+    base = image.path_of(made.digest)
     (tmp_path / "lab").mkdir()
     prelude = f"import sys; sys.path[:0] = [{str(ROOT / '.dev')!r}, {str(ROOT / 'tests')!r}]\n"
     done = subprocess.run(

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.labctl.stacks.plugins.module_utils.errors import PreflightError
 from ansible_collections.labctl.stacks.plugins.module_utils.lab import Lab
 from ansible_collections.labctl.stacks.plugins.module_utils.providers import provider_for
-from ansible_collections.labctl.stacks.plugins.module_utils.providers.nspawn import image, preflight
+from ansible_collections.labctl.stacks.plugins.module_utils.providers.nspawn import preflight
 
 MIB = 2**20
 
@@ -24,7 +24,7 @@ def test_everything_missing_is_named_at_once(
     monkeypatch.setattr(preflight, "find", lambda program: None if program != "ssh" else "/usr/bin/ssh")
     monkeypatch.setattr(preflight, "available_memory", lambda text: 100 * MIB)
     monkeypatch.setattr(preflight, "free_disk", lambda path: (1, 10 * MIB))
-    monkeypatch.setattr(image, "KEYRINGS", ())
+    monkeypatch.setattr(preflight, "KEYRINGS", ())
     with pytest.raises(PreflightError) as caught:
         provider_for(make_lab()).preflight()
     mends = " ".join(finding.mend for finding in caught.value.findings)

@@ -1,10 +1,14 @@
 # Copyright (c) 2026 the labctl authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Internal to labctl.stacks: the base image, built by mmdebstrap once per recipe and kept unpacked in the cache.
+"""Internal to labctl.stacks: the base image, a minimal Debian with what a lab's stacks need, unpacked in the cache.
 
-It lies in cache/images/nspawn, which is root's alone, because the image holds programs that run as root, and which
-is locked while one is built. <digest>/ is whole, because it gets this name last; .build-*/ is what an interrupted
-build left, and the next build removes it.
+An image is made of a locked set of packages (:mod:`..store.sources.debian`), and named by the sha256 of the tar that
+its folder gives: the same set gives the same image. cache/images/nspawn is root's alone, because an image holds
+programs that run as root, and is locked while one is made:
+
+    <digest>/        an image; whole, because it gets this name last
+    <recipe>.json    the image that was last made for a recipe here, and the set it is made of
+    .build-*/        what an interrupted build left; the next one removes it
 """
 
 from __future__ import annotations
@@ -13,26 +17,31 @@ import contextlib
 import hashlib
 import json
 import os
-import signal
+import platform
 import stat
-import subprocess
 import tempfile
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ...errors import InputError, ProviderError
+from ...errors import InputError, PreflightError, ProviderError
 from ...paths import cache_dir, make_dir
 from ...stacks import STACKS
+from ...store.catalogue import Artifact
+from ...store.sources.base import Where
+from ...store.sources.debian import DebianSource
+from ...store.store import Resolved, Store
+from ...store.tree import Entry, tree_digest
 from ..base import Progress
-from ..command import environment, find
+from .image_build import FILES, LINKS, build
+from .image_tar import pack, unpack
 from .rootfs import remove_tree, unmount
-from .state import locked
+from .state import locked, write_text
 
 #: Image name -> the suite it is made of.
 SUITES = {"debian-12": "bookworm", "debian-13": "trixie"}
-#: To be raised whenever what customise() or mmdebstrap_argv() do changes.
-RECIPE_VERSION = 1
+#: To be raised whenever what image_build does changes.
+RECIPE_VERSION = 2
 BASE_PACKAGES = (
     "ca-certificates",
     "curl",
@@ -53,69 +62,75 @@ BASE_PACKAGES = (
 )
 #: Whose images have to be: what is in them will run as root.
 OWNER = 0
-KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp")
-
-_LINKS = {
-    "multi-user.target.wants/systemd-networkd.service": "/usr/lib/systemd/system/systemd-networkd.service",
-    "sockets.target.wants/systemd-networkd.socket": "/usr/lib/systemd/system/systemd-networkd.socket",
-    # Only runs where a unit asks for the network to be up; one that binds to the host's address has to.
-    "network-online.target.wants/systemd-networkd-wait-online.service": (
-        "/usr/lib/systemd/system/systemd-networkd-wait-online.service"
-    ),
-    # No consoles, no tmpfs that takes memory, and nothing that stirs by itself while someone measures.
-    "apt-daily-upgrade.timer": "/dev/null",
-    "apt-daily.timer": "/dev/null",
-    "console-getty.service": "/dev/null",
-    "dpkg-db-backup.timer": "/dev/null",
-    "fstrim.timer": "/dev/null",
-    "getty@tty1.service": "/dev/null",
-    "systemd-pstore.service": "/dev/null",
-    "tmp.mount": "/dev/null",
-}
-_FILES = {
-    "etc/hostname": "localhost\n",
-    "etc/hosts": "127.0.0.1\tlocalhost\n",
-    "etc/resolv.conf": "",
-    "etc/machine-id": "",
-    "etc/default/locale": "LANG=C.UTF-8\n",
-    "etc/ssh/sshd_config.d/00-labctl.conf": (
-        "HostKey /etc/ssh/ssh_host_ed25519_key\n"
-        "PermitRootLogin prohibit-password\n"
-        "PasswordAuthentication no\n"
-        "KbdInteractiveAuthentication no\n"
-        "UseDNS no\n"
-        # Ansible and labctl open many sessions over one connection.
-        "MaxSessions 100\n"
-        "MaxStartups 100:30:200\n"
-    ),
-    "etc/systemd/journald.conf.d/labctl.conf": "[Journal]\nStorage=persistent\nSystemMaxUse=64M\n",
-    "etc/dpkg/dpkg.cfg.d/labctl": (
-        "force-unsafe-io\n"
-        "path-exclude=/usr/share/locale/*\n"
-        "path-exclude=/usr/share/doc/*\n"
-        "path-include=/usr/share/doc/*/copyright\n"
-    ),
-}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that an image depends on, apart from the day it was built on."""
+    """What an image is asked to be."""
 
-    suite: str
+    image: str
     packages: tuple[str, ...]
 
     @property
+    def suite(self) -> str:
+        return SUITES[self.image]
+
+    @property
     def digest(self) -> str:
-        """16 hex digits that name the image."""
+        """16 hex digits that name the recipe."""
         content = {
             "version": RECIPE_VERSION,
             "suite": self.suite,
+            "arch": platform.machine(),
             "packages": self.packages,
-            "links": _LINKS,
-            "files": _FILES,
+            "links": LINKS,
+            "files": FILES,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    def set_of(self, files: tuple[Entry, ...] = ()) -> Artifact:
+        """The set of packages, as an artefact; ``files`` are those it has to be made of."""
+        where = Where(Path("lab.lock"), self.image, self.digest, platform.machine())
+        source = DebianSource(where=where, suite=self.suite, packages=self.packages, locked=files)
+        return Artifact(self.image, self.digest, where.arch, (source,))
+
+
+@dataclass(frozen=True)
+class Locked:
+    """An image that a recipe resolved to: the sha256 of its tar with the tar's bytes, and the set it is made of."""
+
+    recipe: str
+    digest: str
+    size: int
+    files: tuple[Entry, ...]
+
+    @property
+    def packages(self) -> str:
+        """The digest of the set."""
+        return tree_digest(self.files)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for a lock file; a package a line: sha256, bytes and name."""
+        return {
+            "recipe": self.recipe,
+            "image": f"sha256:{self.digest}",
+            "bytes": self.size,
+            "packages": f"sha256:{self.packages}",
+            "files": [f"{entry.sha256} {entry.size} {entry.path}" for entry in sorted(self.files)],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Locked:
+        """The reverse. ValueError for what is not such data, or does not agree with its own digest."""
+        try:
+            lines = [str(line).split(" ", 2) for line in data["files"]]
+            files = tuple(Entry(path, 0o444, int(size), sha256) for sha256, size, path in lines)
+            found = cls(str(data["recipe"]), str(data["image"]).removeprefix("sha256:"), int(data["bytes"]), files)
+            if f"sha256:{found.packages}" != data["packages"] or len(found.digest) != 64 or int(found.digest, 16) < 0:
+                raise ValueError("the files are not those of the digest")
+        except (KeyError, TypeError, AttributeError) as exc:
+            raise ValueError(f"not a locked image: {exc}") from exc
+        return found
 
 
 def recipe_for(image: str, stacks: tuple[str, ...]) -> Recipe:
@@ -123,7 +138,7 @@ def recipe_for(image: str, stacks: tuple[str, ...]) -> Recipe:
     if image not in SUITES:
         raise InputError(f"no image is called {image}", hint=f"provider nspawn knows {', '.join(sorted(SUITES))}")
     packages = set(BASE_PACKAGES).union(*(STACKS[stack].packages for stack in stacks))
-    return Recipe(SUITES[image], tuple(sorted(packages)))
+    return Recipe(image, tuple(sorted(packages)))
 
 
 def folder() -> Path:
@@ -143,28 +158,38 @@ def present(digest: str) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == OWNER
 
 
-def mmdebstrap_argv(recipe: Recipe, target: Path) -> list[str]:
-    """The build's command line. No mirror is named: mmdebstrap knows the suite's own. Source: mmdebstrap(1)."""
-    options = [line for line in _FILES["etc/dpkg/dpkg.cfg.d/labctl"].splitlines() if line]
-    # Its processes and mounts live in namespaces that end with it, and it ends with us, even when we are killed.
-    return [
-        *("setpriv", "--pdeathsig", "KILL"),
-        *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
-        find("mmdebstrap") or "mmdebstrap",
-        "--mode=root",
-        "--variant=minbase",
-        "--format=directory",
-        *(f"--dpkgopt={option}" for option in options),
-        f"--include={','.join(recipe.packages)}",
-        recipe.suite,
-        str(target),
-    ]
+def remembered(recipe: Recipe) -> Locked | None:
+    """The image that was last made for a recipe on this machine."""
+    with contextlib.suppress(OSError, ValueError):
+        return Locked.from_dict(json.loads((folder() / f"{recipe.digest}.json").read_text()))
+    return None
 
 
-def ensure(recipe: Recipe, progress: Progress) -> Path:
-    """The image's path; builds it where it is missing, once, however many ask for it at a time."""
-    if present(recipe.digest):
-        return path_of(recipe.digest)
+def wanted(recipe: Recipe, lock: Locked | None) -> Locked | None:
+    """The image that a lab gets: the locked one, while that is of this recipe; else the one this machine has."""
+    return lock if lock and lock.recipe == recipe.digest else remembered(recipe)
+
+
+def must_build(recipe: Recipe, lock: Locked | None) -> bool:
+    """Whether getting the image takes a build: it is neither unpacked nor, as a tar, in the store."""
+    found = wanted(recipe, lock)
+    return found is None or not (present(found.digest) or _tar(found).is_file())
+
+
+def _tar(image: Locked) -> Path:
+    """Where the store has an image's tar, whether or not it is there."""
+    return Store().root / "blobs" / "sha256" / image.digest[:2] / image.digest
+
+
+def ensure(recipe: Recipe, lock: Locked | None, progress: Progress) -> Locked:
+    """Have the image, once, however many ask for it at a time: the locked one, else this machine's, else a new one.
+
+    It is unpacked from its tar where the store has that, and built of its packages otherwise. Raises PreflightError
+    where a locked image cannot be had as it was locked: it is never replaced by another.
+    """
+    found = wanted(recipe, lock)
+    if found and present(found.digest):
+        return found
     parent = folder()
     make_dir(parent.parent)
     parent.mkdir(mode=0o700, exist_ok=True)
@@ -172,96 +197,56 @@ def ensure(recipe: Recipe, progress: Progress) -> Path:
         raise ProviderError(f"{parent} is not root's own folder", hint="remove it; labctl makes it anew")
     progress("", f"waiting for the {recipe.suite} image")
     with locked(parent, wait=True):
-        if present(recipe.digest):
-            return path_of(recipe.digest)
-        for leftover in parent.glob(".build-*"):
-            unmount(leftover)
-            remove_tree(leftover)
-        draft = Path(tempfile.mkdtemp(prefix=".build-", dir=parent))
-        try:
-            root = draft / "root"
-            progress("", f"building the {recipe.suite} image ({len(recipe.packages)} packages named)")
-            _build(mmdebstrap_argv(recipe, root), progress)
-            customise(root)
-            os.sync()
-            root.rename(path_of(recipe.digest))
-        finally:
-            with contextlib.suppress(ProviderError):  # the next build clears what would not go
-                unmount(draft)
-                remove_tree(draft)
+        found = wanted(recipe, lock)
+        if found is None or not present(found.digest):
+            found = _make(recipe, found, found is lock, parent, progress)
+        write_text(parent / f"{recipe.digest}.json", json.dumps(found.to_dict()) + "\n", 0o600)
     progress("", f"image {recipe.suite} is ready")
-    return path_of(recipe.digest)
+    return found
 
 
-def _build(argv: list[str], progress: Progress) -> None:
-    """Run the build, passing on what it says of its steps. It ends before we do, whatever happens to us."""
-    said: deque[str] = deque(maxlen=400)
-    build = subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        # No proxy, no mirror: the caller's environment may name what the way to Debian's archive needs.
-        env={**os.environ, **environment()},
-        umask=0o022,
-        start_new_session=True,
-    )
+def _make(recipe: Recipe, found: Locked | None, strict: bool, parent: Path, progress: Progress) -> Locked:
+    """Unpack or build an image in a folder of its own, which gets its name at the end."""
+    for leftover in parent.glob(".build-*"):
+        unmount(leftover)
+        remove_tree(leftover)
+    draft = Path(tempfile.mkdtemp(prefix=".build-", dir=parent))
+    root = draft / "root"
     try:
-        assert build.stdout is not None  # noqa: S101 - for the type checker; a pipe was asked for
-        for line in build.stdout:
-            said.append(line.rstrip())
-            if line.startswith("I: "):
-                progress("", f"image: {line[3:].strip()}")
-        code = build.wait()
-    except BaseException:
-        os.killpg(build.pid, signal.SIGKILL)
-        build.wait()
-        build.communicate()  # to the end of its output: then its last process is gone
-        raise
+        if found and _tar(found).is_file():
+            progress("", f"unpacking the {recipe.suite} image")
+            unpack(_tar(found), root, found.digest)
+            made = found
+        else:
+            packages = _packages(recipe, found if strict else None, progress)
+            progress("", f"building the {recipe.suite} image ({len(packages.entries)} packages)")
+            build(recipe.packages, packages, root, progress)
+            made = Locked(recipe.digest, *pack(root, None), packages.entries)
+            if found and strict and made.digest != found.digest:
+                raise PreflightError(
+                    f"the image of the locked packages has digest sha256:{made.digest} here, "
+                    f"lab.lock says sha256:{found.digest}",
+                    hint="another mmdebstrap built it there: bring the image in a bundle (labctl bundle export), "
+                    "or move the lab to this one: labctl lock --upgrade",
+                )
+        os.sync()
+        if not present(made.digest):
+            root.rename(path_of(made.digest))
     finally:
-        if build.stdout is not None:
-            build.stdout.close()
-    if code != 0:
-        raise ProviderError(f"the image cannot be built: {why(list(said))}", hint="is Debian's archive reachable?")
+        with contextlib.suppress(ProviderError):  # the next build clears what would not go
+            unmount(draft)
+            remove_tree(draft)
+    return made
 
 
-def why(said: list[str]) -> str:
-    """The line of a failed build that says most."""
-    errors = [line for line in said if line.startswith(("E: ", "W: ", "Err:"))]
-    tellers = [line for line in errors if not line.startswith("E: mmdebstrap failed")]
-    return (tellers or errors or said or ["it said nothing"])[0][:300]
+def _packages(recipe: Recipe, lock: Locked | None, progress: Progress) -> Resolved:
+    """The set in the store: the locked one, else the current one."""
+    last = ""
 
+    def tell(step: str, done: int, total: int) -> None:
+        nonlocal last
+        if step != last:
+            last = step
+            progress("", f"image: {step}")
 
-def _make_parents(path: Path, root: Path) -> None:
-    """The folders above a path, readable to all whatever the caller's umask is."""
-    for folder in reversed(path.relative_to(root).parents):
-        if not (root / folder).is_dir():
-            (root / folder).mkdir()
-            (root / folder).chmod(0o755)
-
-
-def customise(root: Path) -> None:
-    """Make a bare root an image: what identifies the build machine goes, networkd and sshd are set up."""
-    for pattern in ("etc/ssh/ssh_host_*", "var/lib/apt/lists/*_*", "var/cache/apt/*.bin", "var/log/*.log"):
-        for path in root.glob(pattern):
-            path.unlink()
-    (root / "etc/dpkg/dpkg.cfg.d/99mmdebstrap").unlink(missing_ok=True)
-    for name, text in _FILES.items():
-        path = root / name
-        _make_parents(path, root)
-        path.unlink(missing_ok=True)  # mmdebstrap copies some of the build machine's, or leaves links
-        path.write_text(text, encoding="utf-8")
-        path.chmod(0o644)
-    units = root / "etc/systemd/system"
-    for name, target in _LINKS.items():
-        path = units / name
-        _make_parents(path, root)
-        path.unlink(missing_ok=True)
-        path.symlink_to(target)
-    # systemd compares these with /usr, and would rebuild caches and users at each host's first boot.
-    for name in ("etc/.updated", "var/.updated"):
-        (root / name).write_text("", encoding="ascii")
-        newest = (root / "usr").stat().st_mtime_ns
-        os.utime(root / name, ns=(newest, newest))
+    return Store().resolve(recipe.set_of(lock.files if lock else ()), tell)

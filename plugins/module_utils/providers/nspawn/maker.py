@@ -31,7 +31,7 @@ class Maker:
     """The steps of one host in one apply; called from several threads, each for another host."""
 
     def __init__(
-        self, lab: Lab, layout: state.Layout, record: state.LabRecord, key: str, lower: Path, progress: Progress
+        self, lab: Lab, layout: state.Layout, record: state.LabRecord, key: str, lower: Path | None, progress: Progress
     ) -> None:
         self.layout = layout
         self.record = record
@@ -48,6 +48,8 @@ class Maker:
         """A host's root, unless it is there whole."""
         if self.layout.host(name) is not None:
             return
+        if self.lower is None:
+            raise ProviderError("its record was lost")
         self.progress(name, "making its root")
         folder = self.layout.host_dir(name)
         # A supervisor without its host's record: somebody tampered, or a crash on a file system that lost a write.

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from ...errors import Finding
 from ..command import find
-from . import image
 
 #: Program -> the Debian package it is in.
 PROGRAMS = {
@@ -26,6 +25,7 @@ PROGRAMS = {
 }
 #: Further ones for building an image.
 BUILD_PROGRAMS = {"mmdebstrap": "mmdebstrap", "setpriv": "util-linux", "unshare": "util-linux"}
+KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp")
 MIB = 2**20
 #: What a host takes that says nothing of its memory, and on disk before anything is installed in it.
 HOST_MEMORY, HOST_DISK = 256 * MIB, 256 * MIB
@@ -48,7 +48,7 @@ def programs(build: bool) -> list[Finding]:
     findings = [
         Finding(f"program {name}", "not installed", f"apt-get install {package}") for name, package in missing.items()
     ]
-    if build and not any(Path(keyring).exists() for keyring in image.KEYRINGS):
+    if build and not any(Path(keyring).exists() for keyring in KEYRINGS):
         findings.append(
             Finding("Debian's archive keys", "not installed", "apt-get install debian-archive-keyring"),
         )

@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Network
+from pathlib import Path
 from typing import Any
 
 from ...errors import Finding, LabError, PreflightError, ProviderError
@@ -142,15 +143,14 @@ class NspawnProvider(Provider):
 
     def _needs(self, idle: set[str]) -> list[Finding]:
         """What hosts that do not run yet need."""
-        build = not image.present(self.recipe.digest)
+        new = sum(1 for host in idle if self.layout.host(host) is None)
+        build = new > 0 and image.must_build(self.recipe, None)
         findings = preflight.programs(build) + preflight.kernel() + preflight.overlay_support(STATE_ROOT)
         findings += preflight.memory(spec.memory for spec in self.lab.hosts if spec.name in idle)
-        layout = self.layout
-        new = sum(1 for host in idle if layout.host(host) is None)
         findings += preflight.disk(
             {STATE_ROOT: new * preflight.HOST_DISK, image.folder(): preflight.IMAGE_DISK if build else 0}
         )
-        if self.lab.provider.subnet and not layout.lab():
+        if self.lab.provider.subnet and not self.layout.lab():
             try:
                 self._choose_subnet()
             except PreflightError as exc:
@@ -180,12 +180,18 @@ class NspawnProvider(Provider):
                     with contextlib.suppress(OSError):
                         folder.rmdir()
                 raise
-            lower = image.ensure(self.recipe, progress)
+            lower = self._image(progress)
             key = ssh.lab_key(self.lab.lab_dir)
             make_dir(store_dir())
             ssh.make_control_dirs(lab_id)
             self._each_host(Maker(self.lab, self.layout, record, key, lower, progress))
         return self.hosts()
+
+    def _image(self, progress: Progress) -> Path | None:
+        """The image that new hosts lie over; None where every host is there, as each keeps the one it was made from."""
+        if all(self.layout.host(spec.name) for spec in self.lab.hosts):
+            return None
+        return image.path_of(image.ensure(self.recipe, None, progress).digest)
 
     def _network(self, lab_id: str, progress: Progress) -> state.LabRecord:
         """Subnet, addresses, bridge and rules. One lab at a time, or two would find the same subnet free."""
