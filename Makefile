@@ -65,8 +65,12 @@ e2e: install ## Test whole labs: molecule scenarios, then labctl (root)
 test: install lint unit integration e2e ## Run all of it
 
 .PHONY: bench
-bench: install ## Measure against hand-written baselines, and write docs/performance.md (root)
-	$(ROOT) .venv/bin/python bench/hadoop.py --write docs/performance.md
+bench: install .venv/.bench ## Measure against baselines, and write docs/performance.md (root; BENCH='--only noop --rounds 2')
+	$(ROOT) .venv/bin/python -m bench.run $(or $(BENCH),--write docs/performance.md)
+
+.venv/.bench: pyproject.toml $(VENV)
+	.venv/bin/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
 
 .PHONY: docs
 docs: $(VENV) ## Write the generated parts of the documentation

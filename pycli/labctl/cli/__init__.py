@@ -49,6 +49,14 @@ cli = typer.Typer(
 )
 
 
+def _version(ctx: typer.Context, wanted: bool) -> None:
+    if wanted:
+        from importlib import metadata
+
+        ctx.obj.data(f"labctl {metadata.version('labctl')}")
+        raise typer.Exit
+
+
 @cli.callback()
 def common(
     ctx: typer.Context,
@@ -58,6 +66,9 @@ def common(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours; NO_COLOR does the same.")] = False,
+    version_only: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show labctl's version and exit.")
+    ] = False,
 ) -> None:
     app: App = ctx.obj
     app.verbosity, app.quiet, app.debug, app.color = verbose, quiet, debug, not no_color

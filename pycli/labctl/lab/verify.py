@@ -18,12 +18,12 @@ import marshal
 import os
 import subprocess
 import tempfile
-import threading
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,19 +121,18 @@ def verify(
     A host for which the lab folder and itself both know of no manifest is clean: whether one should be there is for
     the caller to know (``HostExpectation.roles``).
     """
-    slots = threading.BoundedSemaphore(PARALLEL)
     source = _source()
 
     def look(host: str) -> HostReport:
-        with slots:
-            begun = time.monotonic()
-            try:
-                return _look(lab_dir, ssh_config, host, hosts[host], timeout, cold, source)
-            except (_SilentError, _FailedError) as exc:
-                reached = isinstance(exc, _FailedError)
-                return HostReport(host, reached, str(exc), {}, (), time.monotonic() - begun)
+        begun = time.monotonic()
+        try:
+            return _look(lab_dir, ssh_config, host, hosts[host], timeout, cold, source)
+        except (_SilentError, _FailedError) as exc:
+            reached = isinstance(exc, _FailedError)
+            return HostReport(host, reached, str(exc), {}, (), time.monotonic() - begun)
 
-    reports, errors, _ = together({host: (lambda host=host: look(host)) for host in hosts})  # type: ignore[misc]
+    steps: dict[str, Callable[[], HostReport]] = {host: partial(look, host) for host in hosts}
+    reports, errors, _ = together(steps, PARALLEL)
     for error in errors.values():
         raise error
     return {host: reports[host] for host in hosts}
