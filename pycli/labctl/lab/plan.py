@@ -77,7 +77,7 @@ def make_plan(lab: Lab, *, full: bool = False, everywhere: bool = False) -> Plan
     actions = {change.host: change for change in changes}
     reasons = {stack: _by_inputs(lab, stack, inputs, state, actions, full=full) for stack in lab.stacks}
     # Hosts of a lab that was never up cannot be asked: nothing says how to reach them.
-    everywhere = everywhere and (lab.lab_dir / "ssh" / "config").exists()
+    everywhere = everywhere and bool(lab.lab_id())
     known = {host for stack in reasons for host, why in reasons[stack].items() if everywhere or not why}
     known = {host for host in known if host in actions and actions[host].action == "keep"}
     reports = look(lab, {host.name: state.manifests(host.name) for host in lab.hosts if host.name in known})

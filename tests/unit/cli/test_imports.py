@@ -20,6 +20,7 @@ PROGRAM = (
 )
 #: Commands that look at a lab and change nothing, and what all of them do before they act.
 READING = (["plan"], ["plan", "--json"], ["diff"], ["status"], ["inventory"], ["runs", "list"], ["logs"], ["version"])
+GROUPS = ("hdfs_namenode, yarn_resourcemanager, mapred_historyserver", "hdfs_datanode, yarn_nodemanager")
 LAB = "name: demo\nprovider: static\nhosts:\n  one: {address: 192.0.2.1}\n"
 
 
@@ -81,3 +82,20 @@ def test_version_says_one_line(tmp_path: Path) -> None:
         env={"PYTHONPATH": ":".join(sys.path)},
     )
     assert done.stdout.startswith("labctl ") and done.stdout.count("\n") == 1 and done.stderr == ""
+
+
+def test_plan_of_a_lab_that_was_never_up_asks_no_host(tmp_path: Path) -> None:
+    hosts = "".join(f"  h{n}: {{address: 192.0.2.{n}, groups: [{groups}]}}\n" for n, groups in enumerate(GROUPS, 1))
+    (tmp_path / "lab.yml").write_text(f"name: demo\nprovider: static\nstacks: [hadoop]\nhosts:\n{hosts}")
+    (tmp_path / "ssh").write_text(f"#!/bin/sh\ntouch {tmp_path}/asked\nexit 255\n")
+    (tmp_path / "ssh").chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-c", "from labctl.cli import main; main(['plan'])"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": ":".join(sys.path), "HOME": str(tmp_path), "PATH": f"{tmp_path}:/usr/bin:/bin"},
+    )
+    assert done.stdout.endswith("stack hadoop: run on h1, h2\n  all of them: not converged yet\n")
+    assert not (tmp_path / "asked").exists()
