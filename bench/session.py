@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT / ".dev"))
 
 from ansible_collections.labctl.stacks.plugins.module_utils.lab import Lab, load_lab  # noqa: E402
 from ansible_collections.labctl.stacks.plugins.module_utils.providers import provider_for  # noqa: E402
+from ansible_collections.labctl.stacks.plugins.module_utils.providers.nspawn import image  # noqa: E402
 from ansible_collections.labctl.stacks.plugins.module_utils.store.catalogue import catalogue  # noqa: E402
 from ansible_collections.labctl.stacks.plugins.module_utils.store.store import Store  # noqa: E402
 
@@ -38,6 +39,7 @@ class Took:
     cpu: float
     memory: float
     out: str
+    err: str
 
 
 def timed(
@@ -59,7 +61,7 @@ def timed(
         raise SystemExit(
             f"{' '.join(words)[:300]} ended with {process.returncode}:\n{texts[0][-3000:]}\n{texts[1][-5000:]}"
         )
-    return Took(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, texts[0])
+    return Took(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, *texts)
 
 
 def _text(stream: IO[bytes]) -> str:
@@ -76,6 +78,8 @@ class BenchLab:
         self.name = name
         self.env = dict(env or {})
         self.workers = -1
+        #: What the last `labctl up` that had something to do has told.
+        self.told = ""
 
     def write(self, workers: int) -> None:
         """Its lab.yml, with so many workers; with none, one host is all of it."""
@@ -94,7 +98,10 @@ class BenchLab:
         """`labctl up`, with so many workers, or as many as it has. The proof that Hadoop computes is left out."""
         if workers is not None and workers != self.workers:
             self.write(workers)
-        return timed(LABCTL, "up", "--skip-check", cwd=self.folder, env=self.env)
+        took = timed(LABCTL, "up", "--skip-check", cwd=self.folder, env=self.env)
+        if NOTHING_DONE not in took.out:
+            self.told = took.err
+        return took
 
     def noop(self) -> Took:
         """`labctl up` that must find nothing to do."""
@@ -181,6 +188,12 @@ class Session:
         """Remove every lab."""
         for lab in self._labs.values():
             lab.down()
+
+
+def base_image() -> Path:
+    """The unpacked image that Hadoop's hosts lie over; it is made first, where there is none."""
+    recipe = image.recipe_for("debian-13", ("hadoop",))
+    return image.path_of(image.ensure(recipe, None, lambda _host, _step: None).digest)
 
 
 def store_tree() -> Path:

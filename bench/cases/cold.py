@@ -8,12 +8,11 @@ import json
 from pathlib import Path
 
 from ansible_collections.labctl.stacks.plugins.module_utils.providers import provider_for
-from ansible_collections.labctl.stacks.plugins.module_utils.providers.nspawn import image
 from ansible_collections.labctl.stacks.plugins.module_utils.store.store import Store
 
 from bench.figures import Goal, slower
 from bench.processes import memory_of_hosts
-from bench.session import BASELINE, LABCTL, BenchLab, Session, store_tree, timed
+from bench.session import BASELINE, LABCTL, BenchLab, Session, base_image, store_tree, timed
 from bench.timeline import timeline
 
 ABOUT = """\
@@ -32,7 +31,7 @@ WORK = Path("/var/lib/labctl/bench-baseline")
 def measure(session: Session) -> None:
     """Hosts to ssh, daemons ready, memory. The lab of the last round stays, for the cases that come next."""
     tree = f"/var/lib/labctl/store/trees/{store_tree().name}"
-    base = image.ensure(image.recipe_for("debian-13", ("hadoop",)), lambda _host, _step: None)
+    base = base_image()
     lab = session.lab("bench-hadoop")
 
     def shell() -> None:
