@@ -37,6 +37,16 @@ demo: install ## Make three hosts, run Hadoop on them, and prove that it works
 	cd demo && $(ROOT) labctl up hadoop
 	@echo "Look around with: cd demo && $(SUDO) ../.venv/bin/labctl status; and end it with: $(SUDO) ../.venv/bin/labctl down"
 
+ARTIFACTS := kubernetes etcd containerd runc cni-plugins flannel flannel-cni coredns crictl helm pause \
+  filebeat metricbeat heartbeat packetbeat \
+  image-kube-apiserver image-kube-controller-manager image-kube-scheduler image-kube-proxy \
+  image-etcd image-coredns image-pause image-flannel
+
+.PHONY: artifacts
+artifacts: PACKAGES += gcc libc6-dev libseccomp-dev libpcap-dev pkg-config $(shell command -v go >/dev/null || echo golang-go)
+artifacts: install ## Build Kubernetes, its parts, Beats and their images from Go modules; goes on where it was
+	.venv/bin/labctl artifacts build $(ARTIFACTS)
+
 .PHONY: lint
 lint: $(VENV) ## Check style, types, roles and generated documentation
 	.venv/bin/ruff check .

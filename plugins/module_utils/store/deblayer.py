@@ -19,8 +19,6 @@ from ..errors import PreflightError
 from .oci import Layer
 from .tree import plain_path
 
-#: The index of a flat repository, as apt looks for it.
-INDEX = "Packages"
 #: Not needed by any program in a container.
 OMITTED = (
     *("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "usr/share/lintian"),

@@ -172,6 +172,11 @@ def jobs() -> int:
     return max(1, min(processors, memory_available() // PER_JOB))
 
 
+def builds() -> int:
+    """How many builds may run at once. A second one fills the processors that the first one's linkers leave idle."""
+    return max(1, min(2, memory_available() // (PER_JOB * jobs())))
+
+
 def memory_available() -> int:
     """Bytes of memory that can be had now; a lot where that cannot be told."""
     try:

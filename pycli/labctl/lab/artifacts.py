@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.labctl.stacks.plugins.module_utils.errors import Finding, PreflightError
+from ansible_collections.labctl.stacks.plugins.module_utils.errors import Finding, InputError, PreflightError
 from ansible_collections.labctl.stacks.plugins.module_utils.lab import Lab
 from ansible_collections.labctl.stacks.plugins.module_utils.stacks import STACKS
 
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from ansible_collections.labctl.stacks.plugins.module_utils.store.catalogue import Artifact
     from ansible_collections.labctl.stacks.plugins.module_utils.store.store import Resolved, Store
 
-#: So many downloads or builds at a time.
+#: So many downloads at a time.
 AT_ONCE = 4
+#: Kinds of sources that make an artefact here.
+BUILDERS = ("go", "image")
 
 
 def needed(lab: Lab) -> list[str]:
@@ -74,7 +76,35 @@ def listing(store: Store) -> list[dict[str, Any]]:
     return rows
 
 
-def fetch(artifacts: list[Artifact], tell: Listener, store: Store, *, source: str = "") -> list[Resolved]:
+def build(artifacts: list[Artifact], tell: Listener, store: Store) -> list[Resolved]:
+    """Build artefacts here that could be fetched elsewhere, as many at a time as memory allows.
+
+    Raises InputError for one that no source builds, and PreflightError as :func:`fetch` does.
+    """
+    from ansible_collections.labctl.stacks.plugins.module_utils.store.gotool import builds
+
+    for artifact in artifacts:
+        if not _builder(artifact):
+            raise InputError(
+                f"{artifact.name} {artifact.version} is not built, only fetched",
+                hint=f"labctl artifacts fetch {artifact.name}={artifact.version}",
+            )
+    return fetch(artifacts, tell, store, source=_builder, at_once=builds())
+
+
+def _builder(artifact: Artifact) -> str:
+    """The first of an artefact's sources that builds it; none where it is only fetched."""
+    return next((source.name for source in artifact.sources if source.name in BUILDERS), "")
+
+
+def fetch(
+    artifacts: list[Artifact],
+    tell: Listener,
+    store: Store,
+    *,
+    source: str | Callable[[Artifact], str] = "",
+    at_once: int = AT_ONCE,
+) -> list[Resolved]:
     """Bring artefacts into the store, several at a time; in the order they were given.
 
     Raises PreflightError that names each that cannot be had with every source's reason, after all others have arrived.
@@ -85,7 +115,7 @@ def fetch(artifacts: list[Artifact], tell: Listener, store: Store, *, source: st
             found = store.resolve(
                 artifact,
                 lambda text, done, total: tell(Event("artifact", title, text, done=done, total=total)),
-                source=source,
+                source=source if isinstance(source, str) else source(artifact),
             )
             tell(Event("artifact", title, f"{found.version} from {found.source}"))
             return found
@@ -93,7 +123,7 @@ def fetch(artifacts: list[Artifact], tell: Listener, store: Store, *, source: st
         return run
 
     titles = {f"artefact {artifact.name} {artifact.version}": artifact for artifact in artifacts}
-    results, errors, _ = together({title: step(one, title) for title, one in titles.items()}, most=AT_ONCE)
+    results, errors, _ = together({title: step(one, title) for title, one in titles.items()}, most=at_once)
     for error in errors.values():
         if not isinstance(error, PreflightError) or len(errors) == 1:
             raise error

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -100,3 +101,28 @@ def test_unknown_name_is_refused_with_the_nearest(labctl: Labctl, lab: Path) -> 
     done = labctl("artifacts", "fetch", "hadop")
     assert done.code == 2
     assert done.err.startswith("error: no artefact 'hadop' in the catalogue\nhint: Did you mean 'hadoop'?")
+
+
+def test_build_is_for_what_has_a_source_that_builds(labctl: Labctl, lab: Path) -> None:
+    entry(lab, "one", "https://example.org/one")
+    done = labctl("artifacts", "build", "one")
+    assert done.code == 2
+    assert done.err == "error: one 1 is not built, only fetched\nhint: labctl artifacts fetch one=1\n"
+
+
+def test_build_takes_the_source_that_builds_not_the_first(
+    labctl: Labctl, lab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry(lab, "one", "https://example.org/one")
+    path = lab / "artifacts" / "one.yml"
+    go = "      - go: {toolchain: go1.26.8, lock: one, packages: {bin/one: example.org/one}}\n"
+    path.write_text(path.read_text() + go)
+    program = tmp_path / "bin" / "go"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 'no compiler today' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    done = labctl("artifacts", "build", "one")
+    assert done.code == 3
+    assert "  go: go env failed: no compiler today" in done.err
+    assert "archive" not in done.err

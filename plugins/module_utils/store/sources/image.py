@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from ...errors import PreflightError
 from .. import crane, deblayer, oci
+from ..debs import INDEX
 from ..digests import UNPINNED
 from ..disk import make_folder
 from ..tree import Entry
@@ -151,7 +152,7 @@ class ImageSource(Source):
         if self.debian:
             base, work = oci.Layer(), make_folder(job.work / "debian")
             root = job.resolve(self.debian.artifact, self.debian.version).path
-            names = deblayer.closure((root / deblayer.INDEX).read_text(), self.debian.packages)
+            names = deblayer.closure((root / INDEX).read_text(), self.debian.packages)
             job.progress(f"unpacking {len(names)} Debian packages", 0, 0)
             deblayer.unpack([root / name for name in names], base, work)
             layers.append(self._layer(base, job.work / "base.tar"))

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typer
 
-from labctl.cli.artifacts import fetch
+from labctl.cli.artifacts import build, fetch
 from labctl.cli.artifacts import list as listing
 
 
@@ -18,4 +18,5 @@ def register(cli: typer.Typer) -> None:
     )
     listing.register(artifacts)
     fetch.register(artifacts)
+    build.register(artifacts)
     cli.add_typer(artifacts, name="artifacts")

@@ -11,6 +11,8 @@ import typer
 from labctl.cli.options import HERE, JsonOption, LabOption, app_of, artifacts
 
 if TYPE_CHECKING:
+    from ansible_collections.labctl.stacks.plugins.module_utils.store.store import Resolved
+
     from labctl.cli.app import App
 
 NamesArgument = Annotated[
@@ -52,18 +54,19 @@ def fetch(
     wanted = core.named(names or core.needed(find_lab(lab)), store)
     with progress(app, "fetching artefacts") as tell:
         found = core.fetch(wanted, tell, store, source=source)
-    rows = [
-        {
-            "name": one.name,
-            "version": one.version,
-            "source": one.source,
-            "digest": one.digest,
-            "path": str(one.path),
-            "notes": list(one.notes),
-        }
-        for one in found
-    ]
-    report(app, rows, as_json=as_json)
+    report(app, [row_of(one) for one in found], as_json=as_json)
+
+
+def row_of(found: Resolved) -> dict[str, Any]:
+    """What is printed of an artefact that is in the store."""
+    return {
+        "name": found.name,
+        "version": found.version,
+        "source": found.source,
+        "digest": found.digest,
+        "path": str(found.path),
+        "notes": list(found.notes),
+    }
 
 
 def report(app: App, rows: list[dict[str, Any]], *, as_json: bool) -> None:
