@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Internal to labctl.stacks: images from a registry through ``crane``, which needs no daemon and no root.
 
-It is the user's own ``crane``, with its logins and mirrors: https://github.com/google/go-containerregistry.
+It is the user's own ``crane`` where there is one. Source: https://github.com/google/go-containerregistry.
 """
 
 from __future__ import annotations
@@ -13,33 +13,39 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import PreflightError
+from ..errors import InputError, PreflightError
 from . import oci
 from .digests import UNPINNED
 from .process import run
 from .tree import sha256_file
 
 if TYPE_CHECKING:
-    from .sources.base import Progress
+    from .sources.base import Job, Progress
 
 #: Seconds without a further byte after which a registry is taken for dead.
 STALL = 120.0
 
 
+def program(job: Job) -> str:
+    """The user's ``crane``, else the catalogue's. Raises PreflightError where there is neither."""
+    if found := shutil.which("crane"):
+        return found
+    try:
+        return str(job.resolve("crane", None).path / "bin" / "crane")
+    except (InputError, PreflightError) as exc:
+        raise PreflightError(
+            f"crane is not installed, and this image would be pulled by it; {exc}", hint="Install crane, or mend this."
+        ) from exc
+
+
 def pull(
-    reference: str, digest: str, arch: str, folder: Path, progress: Progress
+    program: str, reference: str, digest: str, arch: str, folder: Path, progress: Progress
 ) -> tuple[oci.Blob, oci.Blob, list[oci.Blob]]:
     """Manifest, configuration and layers of an image of a registry, all verified from its digest on.
 
     ``digest`` is that of the manifest, or of the list of manifests of all architectures; ``folder`` is empty, and must
-    last as long as the result. Raises PreflightError: no crane, no registry, or other bytes than ``digest`` says.
+    last as long as the result. Raises PreflightError: no registry, or other bytes than ``digest`` says.
     """
-    program = shutil.which("crane")
-    if program is None:
-        raise PreflightError(
-            "crane is not installed, and this image would be pulled by it",
-            hint="labctl artifacts build crane makes one; put its bin folder on PATH.",
-        )
     name = reference.rpartition(":")[0]
     wanted = reference if digest == UNPINNED else f"{name}@{digest}"
     layout, log = folder / "layout", folder / "log"

@@ -6,13 +6,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import tarfile
 import time
 from pathlib import Path
 
 import pytest
+from ansible_collections.labctl.stacks.plugins.module_utils.errors import PreflightError
+from ansible_collections.labctl.stacks.plugins.module_utils.store import crane
 from ansible_collections.labctl.stacks.plugins.module_utils.store.catalogue import catalogue
+from ansible_collections.labctl.stacks.plugins.module_utils.store.sources.base import silent
 from ansible_collections.labctl.stacks.plugins.module_utils.store.sources.golang import GoSource
 from ansible_collections.labctl.stacks.plugins.module_utils.store.store import Resolved, Store
 
@@ -79,3 +83,70 @@ def test_image_of_it_is_one_that_other_tools_read(tmp_path: Path) -> None:
     layer = copied / str(manifest["layers"][0]["digest"]).removeprefix("sha256:")
     with tarfile.open(layer) as root:
         assert "pause" in root.getnames()
+
+
+@pytest.mark.root
+def test_containerd_imports_it_under_our_name(tmp_path: Path) -> None:
+    containerd = Store().find(catalogue("containerd"))
+    if containerd is None:
+        pytest.skip("containerd is not in the store: labctl artifacts build containerd")
+    archive = Store().resolve(catalogue("image-pause")).path / "image.tar"
+    programs, listens = containerd.path / "bin", tmp_path / "sock"
+    daemon = subprocess.Popen(
+        [
+            *(programs / "containerd", "--root", tmp_path / "root", "--state", tmp_path / "state"),
+            *("--address", listens, "--config", "/dev/null"),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not listens.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        ctr = [programs / "ctr", "--address", listens, "--namespace", "k8s.io", "images"]
+        subprocess.run([*ctr, "import", archive], check=True, capture_output=True, timeout=60)
+        listed = subprocess.run([*ctr, "list", "--quiet"], check=True, capture_output=True, text=True, timeout=60)
+        assert "localhost/labctl/pause:3.10.2" in listed.stdout.split()
+    finally:
+        daemon.terminate()
+        daemon.wait(30)
+
+
+def test_crane_pulls_from_a_registry_by_digest(tmp_path: Path) -> None:
+    program = str(Store().resolve(catalogue("crane"), source="go").path / "bin" / "crane")
+    archive = Store().resolve(catalogue("image-pause")).path / "image.tar"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    registry = subprocess.Popen(
+        [program, "registry", "serve", "--address", address], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        reference = f"{address}/lab/pause:1"
+        layout = tmp_path / "layout"
+        with tarfile.open(archive) as image:
+            image.extractall(layout, filter="data")
+        push = [program, "push", "--insecure", layout, reference]
+        for _ in range(100):
+            done = subprocess.run(push, check=False, capture_output=True, text=True)
+            if done.returncode == 0:
+                break
+            time.sleep(0.1)
+        digest = done.stdout.strip().partition("@")[2]
+        pulled = make(tmp_path / "pulled")
+        manifest, config, layers = crane.pull(program, reference, digest, "x86_64", pulled, silent)
+        assert f"sha256:{manifest.sha256}" == digest
+        assert b'"Entrypoint":["/pause"]' in Path(str(config.content)).read_bytes()
+        assert len(layers) == 1
+        other = f"sha256:{'0' * 64}"
+        with pytest.raises(PreflightError, match=r"crane failed: .*MANIFEST_UNKNOWN"):
+            crane.pull(program, reference, other, "x86_64", make(tmp_path / "other"), silent)
+    finally:
+        registry.terminate()
+        registry.wait(10)
+
+
+def make(folder: Path) -> Path:
+    folder.mkdir()
+    return folder

@@ -333,3 +333,13 @@ def test_what_is_no_package_is_refused(tmp_path: Path, content: bytes) -> None:
 )
 def test_full_reference_is_containerds(short: str, full: str) -> None:
     assert oci.full_reference(short) == full
+
+
+def test_without_crane_the_error_says_that_it_would_be_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    entry = read(tmp_path, PULL.replace("DIGEST", f"sha256:{'a' * 64}"))
+    with pytest.raises(PreflightError) as failure:
+        Store(tmp_path / "store", rules=QUICK, folders=(tmp_path,)).resolve(entry)
+    assert failure.value.findings[0].what == (
+        "crane is not installed, and this image would be pulled by it; no artefact 'crane' in the catalogue"
+    )

@@ -145,7 +145,7 @@ class ImageSource(Source):
     def _pulled(self, job: Job) -> tuple[oci.Blob, oci.Blob, list[oci.Blob]]:
         job.check_pinned(self.digest)
         folder = make_folder(job.work / "pulled")
-        return crane.pull(self.pull, self.digest, self.where.arch, folder, job.progress)
+        return crane.pull(crane.program(job), self.pull, self.digest, self.where.arch, folder, job.progress)
 
     def _built(self, job: Job) -> tuple[oci.Blob, oci.Blob, list[oci.Blob]]:
         layers = []
