@@ -85,7 +85,7 @@ def remember(folder: Path) -> None:
     state = State(lab)
     names = [host.name for host in lab.hosts]
     state.converged("hadoop", {name: inputs.of(name) for name in names}, names)
-    state.left_behind(dict.fromkeys(names, manifests), inputs.secrets)
+    state.left_behind(dict.fromkeys(names, manifests), {"secrets": inputs.secrets})
     state.set_checked("hadoop", True)
 
 

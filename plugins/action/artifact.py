@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.labctl.stacks.plugins.module_utils.errors import InputError
+from ansible_collections.labctl.stacks.plugins.module_utils.lablock import LabLock
 from ansible_collections.labctl.stacks.plugins.module_utils.store.catalogue import catalogue, folders
 from ansible_collections.labctl.stacks.plugins.module_utils.store.store import Resolved, Store
 from ansible_collections.labctl.stacks.plugins.module_utils.store.tree import listing_digest, tree_digest
@@ -47,12 +48,21 @@ class ActionModule(BulkAction):
             return args
         if missing := [key for key in ("name", "path") if not args.get(key)]:
             raise InputError(f"artifact needs {' and '.join(missing)}")
-        where = folders(self._lab_folder(task_vars))
-        artifact = catalogue(str(args["name"]), str(args["version"]) if args.get("version") else None, folders=where)
-        store, source = Store(folders=where), str(args.get("source") or "")
-        self._resolved = (
-            store.find(artifact, source=source) if self._task.check_mode else store.resolve(artifact, source=source)
-        )
+        folder, in_lab = self._lab_folder(task_vars)
+        store, source = Store(folders=folders(folder)), str(args.get("source") or "")
+        name, version = str(args["name"]), str(args["version"]) if args.get("version") else None
+        if in_lab and folder:
+            lock = LabLock(folder)
+            artifact = lock.wanted(name, version, store)
+            self._resolved = (
+                store.find(artifact, source=source, digest=lock.digest(artifact))
+                if self._task.check_mode
+                else lock.resolve(artifact, store, source=source)
+            )
+        else:
+            artifact = catalogue(name, version, folders=store.folders)
+            find = store.find if self._task.check_mode else store.resolve
+            self._resolved = find(artifact, source=source)
         entries = self._resolved.entries if self._resolved else store.expected(artifact, source=source)
         self._args = {
             **args,
@@ -70,11 +80,14 @@ class ActionModule(BulkAction):
         }
         return self._args
 
-    def _lab_folder(self, task_vars: dict[str, Any]) -> Path | None:
-        """The folder of the lab's file, else that of the inventory; there a lab may have entries of its own."""
+    def _lab_folder(self, task_vars: dict[str, Any]) -> tuple[Path | None, bool]:
+        """The folder of the lab's file, else that of the inventory, and whether there is a lab, and so a lock.
+
+        Entries of the lab's own lie there.
+        """
         if file := self._templar.template(task_vars.get("labctl_lab_file") or ""):
-            return Path(str(file)).parent
-        return Path(str(folder)) if (folder := task_vars.get("inventory_dir")) else None
+            return Path(str(file)).parent, True
+        return (Path(str(folder)) if (folder := task_vars.get("inventory_dir")) else None), False
 
     def _send(self, resolved: Resolved) -> str:
         """The tree as one tar on the host, in the task's own temporary folder there; its path."""

@@ -53,6 +53,13 @@ class Hashes:
             self._known = loaded if isinstance(loaded, dict) else {}
         self._used: dict[str, list[object]] = {}
 
+    def known(self, path: Path) -> str:
+        """A file's sha256 as far as it is remembered and the file has not moved; else empty."""
+        status = path.lstat()
+        known = self._known.get(f"{status.st_dev}:{status.st_ino}")
+        stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+        return str(known[3]) if isinstance(known, list) and len(known) == 4 and known[:3] == stamp else ""
+
     def sha256(self, path: Path) -> str:
         """A file's sha256, read from disk unless it is known and unmoved. Raises OSError."""
         before = path.lstat()

@@ -9,7 +9,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import LabError, PreflightError
@@ -18,6 +18,9 @@ from .blobs import Blobs
 from .disk import Hashes, make_folder
 from .sources.base import Progress
 
+#: Shared by all who work on an artefact, held alone by who removes things.
+ALL = "store.lock"
+_COLLECTING = "waiting for labctl artifacts gc"
 PRIVATE = ("verified", "locks", "tmp", "partial", "records", "packs")
 
 _HINTS = {
@@ -36,7 +39,10 @@ def session(root: Path, name: str, progress: Progress) -> Iterator[Blobs]:
             make_folder(folder)
         for private in PRIVATE:
             make_folder(root / private, 0o700)
-        with _locked(root, name, progress):
+        with (
+            _flocked(root / "locks" / ALL, fcntl.LOCK_SH, lambda: progress(_COLLECTING, 0, 0)),
+            _locked(root, name, progress),
+        ):
             work = root / "tmp" / name
             # Only the lock's holder is here, so whatever lies there was left by a run that died.
             shutil.rmtree(work, ignore_errors=True)
@@ -52,16 +58,33 @@ def session(root: Path, name: str, progress: Progress) -> Iterator[Blobs]:
 
 
 @contextlib.contextmanager
-def _locked(root: Path, name: str, progress: Progress) -> Iterator[None]:
-    path = root / "locks" / f"{name}.lock"
+def alone(root: Path) -> Iterator[None]:
+    """The store while nobody works on any artefact: for who removes things. Waits for those who do."""
+    try:
+        make_folder(root / "locks", 0o700)
+        make_folder(root / "tmp", 0o700)
+        with _flocked(root / "locks" / ALL, fcntl.LOCK_EX, lambda: None):
+            yield
+    except OSError as exc:
+        raise _unusable(root, exc) from exc
+
+
+def _locked(root: Path, name: str, progress: Progress) -> contextlib.AbstractContextManager[None]:
+    waiting = f"waiting for another run that fetches {name}"
+    return _flocked(root / "locks" / f"{name}.lock", fcntl.LOCK_EX, lambda: progress(waiting, 0, 0))
+
+
+@contextlib.contextmanager
+def _flocked(path: Path, kind: int, wait: Callable[[], None]) -> Iterator[None]:
+    """A lock of this kind on the file; ``wait`` is called where somebody else has it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         chown_to_caller(path)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
-            progress(f"waiting for another run that fetches {name}", 0, 0)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            wait()
+            fcntl.flock(descriptor, kind)
         yield
     finally:
         os.close(descriptor)

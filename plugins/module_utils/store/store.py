@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from ..errors import Finding, InputError, PreflightError
 from ..paths import cache_dir, chown_to_caller
 from .blobs import Blobs
 from .catalogue import FOLDER, Artifact, catalogue
-from .disk import Hashes, write_atomically
+from .disk import Hashes, make_folder, write_atomically
 from .download import Rules
 from .mirrors import bring, mirrors
 from .session import session
@@ -73,13 +74,21 @@ class Store:
         self.folders = folders
 
     def resolve(
-        self, artifact: Artifact, progress: Progress | None = None, *, source: str = "", within: tuple[str, ...] = ()
+        self,
+        artifact: Artifact,
+        progress: Progress | None = None,
+        *,
+        source: str = "",
+        digest: str = "",
+        locked_by: str = "",
+        within: tuple[str, ...] = (),
     ) -> Resolved:
         """The artefact, from the store when it is whole there, else from its sources in order, or ``source`` alone.
 
         Every file is checked each time; a file whose inode, size and times are those of an earlier check is not read
         again. Processes that want the same artefact wait for each other, and the first fetches. ``progress`` is told
-        what is being done, bytes so far and bytes in all. ``within`` names artefacts that this one is fetched for.
+        what is being done, bytes so far and bytes in all. ``digest`` is that which its tree must have, because the lock
+        ``locked_by`` says so. ``within`` names artefacts that this one is fetched for.
         Raises PreflightError when no source gives it, with each source's reason as a finding, and InputError for a
         ``source`` the catalogue does not list.
         """
@@ -89,34 +98,42 @@ class Store:
         progress = progress or silent
         with session(self.root, artifact.id, progress) as blobs:
             for item in sources:
-                if found := self._present(artifact, item, blobs):
+                if (found := self._present(artifact, item, blobs)) and digest in ("", found.digest):
+                    self._used(found.digest)
                     return found
             # What stood here before is mended from where it came from, not replaced by another source's tree.
             sources = sorted(sources, key=lambda item: not self._stands(item, blobs))
             failures: list[Finding] = []
             for item in sources:
                 try:
-                    came, entries = self._fetch(artifact, item, blobs, progress, within, failures)
+                    came, entries = self._fetch(artifact, item, blobs, progress, within, failures, digest)
                 except PreflightError as exc:
                     failures.append(Finding(item.name, str(exc), exc.hint))
                     blobs.clear_work()
                     continue
-                digest = tree_digest(entries)
-                path = blobs.lay_out(digest, entries)
+                gives = tree_digest(entries)
+                path = blobs.lay_out(gives, entries)
+                self._used(gives)
                 notes = (*blobs.notes, *(f"source {failure}" for failure in failures))
-                return Resolved(artifact.name, artifact.version, digest, path, came, item.name, tuple(entries), notes)
+                return Resolved(artifact.name, artifact.version, gives, path, came, item.name, tuple(entries), notes)
+        if locked_by:
+            raise PreflightError(
+                f"{artifact.name} {artifact.version}: none of its sources gives what {locked_by} has",
+                hint=f"Mend one of these sources, or take what there is now: labctl lock --upgrade {artifact.name}.",
+                findings=tuple(failures),
+            )
         raise PreflightError(
             f"{artifact.name} {artifact.version}: none of its sources gives it",
             hint=f"Mend one of these sources, or fill {self.root} from a machine that has it.",
             findings=tuple(failures),
         )
 
-    def find(self, artifact: Artifact, *, source: str = "") -> Resolved | None:
+    def find(self, artifact: Artifact, *, source: str = "", digest: str = "") -> Resolved | None:
         """The artefact when it is whole in the store, else None. Fetches, mends and locks nothing: for check mode."""
         hashes = Hashes(self.root / "verified" / f"{artifact.id}.json")
         blobs = Blobs(self.root, self.root / "tmp" / artifact.id, hashes)
         found = (self._present(artifact, item, blobs) for item in _chosen(artifact, source))
-        return next(filter(None, found), None)
+        return next((one for one in found if one and digest in ("", one.digest)), None)
 
     def expected(self, artifact: Artifact, *, source: str = "") -> tuple[Entry, ...]:
         """What the first of the sources would give, where that can be told without fetching; else nothing."""
@@ -168,12 +185,15 @@ class Store:
         progress: Progress,
         within: tuple[str, ...],
         failures: list[Finding],
+        digest: str,
     ) -> tuple[str, list[Entry]]:
         """Have every blob of a source: where from, and its files. A blob that is there already is not fetched again.
 
         What is wrong with mirrors is added to ``failures``; with the source itself, it is raised as PreflightError.
         """
         known = self._known(item)
+        if known is not None:
+            _check_digest(known, digest)
         # All are looked at, not only up to the first that is missing: each damaged one is reported.
         missing = [entry for entry in known or () if not blobs.has(entry)]
         if known is not None and not missing:
@@ -206,7 +226,27 @@ class Store:
             write_atomically(self._record(item), json.dumps(entries))
         elif wrong := sorted(entry.path for entry in set(entries) ^ set(pinned)):
             raise PreflightError(f"what came is not what the catalogue pins: {', '.join(dict.fromkeys(wrong))}")
+        _check_digest(entries, digest)
         return item.name, entries
+
+    def _used(self, digest: str) -> None:
+        """Remember when a tree was last asked for: what was not for longest goes first (:mod:`.keep`)."""
+        make_folder(self.root / "used", 0o700)
+        path = self.root / "used" / digest
+        path.touch(mode=0o600)
+        chown_to_caller(path)
+
+    def remember_lab(self, lock: Path) -> None:
+        """Remember a lab's lock: what it names is kept for as long as it exists (:mod:`.keep`)."""
+        path = make_folder(self.root / "labs", 0o700) / hashlib.sha256(str(lock).encode()).hexdigest()[:32]
+        if not path.exists():
+            write_atomically(path, str(lock))
+
+
+def _check_digest(entries: list[Entry], digest: str) -> None:
+    """PreflightError with both digests where a tree is not the one that is asked for."""
+    if digest and (found := tree_digest(entries)) != digest:
+        raise PreflightError(f"its files have digest {found} instead of {digest}")
 
 
 def _accepted() -> set[str]:
@@ -214,9 +254,11 @@ def _accepted() -> set[str]:
 
 
 def _chosen(artifact: Artifact, source: str) -> list[Source]:
+    """The sources whose kind is among those named, which commas separate; all where none is."""
     names = [item.name for item in artifact.sources]
-    if source and source not in names:
+    wanted = set(source.split(",")) if source else set(names)
+    if not wanted & set(names):
         raise InputError(
             f"{artifact.name} has no source {source!r}", hint=f"Its sources: {', '.join(names)}; or leave it out."
         )
-    return [item for item in artifact.sources if source in ("", item.name)]
+    return [item for item in artifact.sources if item.name in wanted]

@@ -43,6 +43,9 @@ LabOption = Annotated[
     Path, typer.Option("--lab", "-C", metavar="DIR", help="The folder of the lab, or its lab file.", show_default=False)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AcceptOption = Annotated[
+    bool, typer.Option("--accept-unpinned", help="Take files on trust for which the catalogue knows no digest.")
+]
 TargetArgument = Annotated[
     str | None,
     typer.Argument(metavar="[HOST|GROUP]", help="One host, a group, or all.", autocompletion=hosts_and_groups),

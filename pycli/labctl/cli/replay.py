@@ -50,7 +50,7 @@ def replay(
     app = app_of(ctx)
     old = find_lab(lab)
     record = load(old, run)
-    unlike = core.check_same(record)
+    unlike = core.check_same(old, record)
     core.refuse_different(record, unlike, allow=allow_different)
     new = core.restore(old, record, into or Path(f"replay-{record['id']}"), provider)
     began = time.monotonic()

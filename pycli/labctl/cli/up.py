@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from labctl.cli.options import HERE, LabOption, app_of, stacks
+from labctl.cli.options import HERE, AcceptOption, LabOption, app_of, stacks
 
 
 def register(cli: typer.Typer) -> None:
@@ -29,6 +29,7 @@ def up(
     check: Annotated[bool, typer.Option("--check", help="Only say what would change.")] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Show how files change.")] = False,
     skip_check: Annotated[bool, typer.Option("--skip-check", help="Do not prove the stack after a change.")] = False,
+    accept_unpinned: AcceptOption = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", hidden=True, help="up asks nothing; for scripts' sake.")] = False,
 ) -> None:
     """Make the lab's hosts, converge its stacks, and check them.
@@ -56,7 +57,7 @@ def up(
         if created:
             removal.forget(found)
         raise
-    options = core.Options(full, check, diff, not skip_check, app.verbosity)
+    options = core.Options(full, check, diff, not skip_check, app.verbosity, accept_unpinned)
     with locked(found.lab_dir, app.command_line):
         plan = make_plan(found, full=full)
         if core.idle(plan, options):

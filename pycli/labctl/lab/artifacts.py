@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +17,15 @@ from labctl.lab.events import Event, Listener
 from labctl.lab.parallel import together
 
 if TYPE_CHECKING:
+    from ansible_collections.labctl.stacks.plugins.module_utils.lablock import LabLock
     from ansible_collections.labctl.stacks.plugins.module_utils.store.catalogue import Artifact
+    from ansible_collections.labctl.stacks.plugins.module_utils.store.keep import Collected
     from ansible_collections.labctl.stacks.plugins.module_utils.store.store import Resolved, Store
 
 #: So many downloads at a time.
 AT_ONCE = 4
 #: Kinds of sources that make an artefact here.
-BUILDERS = ("go", "image")
+BUILDERS = ("go", "image", "maven", "debian")
 
 
 def needed(lab: Lab) -> list[str]:
@@ -49,6 +52,37 @@ def named(words: Iterable[str], store: Store) -> list[Artifact]:
         entry = catalogue(name, version or None, folders=store.folders)
         found[name, entry.version] = entry
     return list(found.values())
+
+
+def wanted(lab: Lab, store: Store) -> list[Artifact]:
+    """What a lab's stacks install, in the versions that the lab keeps to."""
+    from ansible_collections.labctl.stacks.plugins.module_utils.lablock import LabLock
+
+    lock = LabLock(lab.spec.parent)
+    return [lock.wanted(name, None, store) for name in needed(lab)]
+
+
+def verify(tell: Listener) -> tuple[int, list[Finding]]:
+    """Read the whole store: how many files there are, and what is damaged."""
+    from ansible_collections.labctl.stacks.plugins.module_utils.store import keep
+    from ansible_collections.labctl.stacks.plugins.module_utils.store.store import Store
+
+    return keep.verify(
+        Store().root, lambda done, total: tell(Event("artifact", "store", "reading", done=done, total=total))
+    )
+
+
+def collect(budget: str | None, *, dry_run: bool) -> Collected:
+    """Remove what is not needed, and with a budget, such as 10GiB, what is least used. InputError."""
+    from ansible_collections.labctl.stacks.plugins.module_utils.store import keep
+    from ansible_collections.labctl.stacks.plugins.module_utils.store.store import Store
+
+    units = {"MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?) ?(MiB|GiB|TiB)", budget or "0MiB", re.ASCII)
+    if match is None:
+        raise InputError(f"{budget} is no size", hint="such as 500MiB or 10GiB; units: MiB, GiB, TiB")
+    most = int(float(match[1]) * units[match[2]]) if budget is not None else None
+    return keep.collect(Store().root, most, dry_run=dry_run)
 
 
 def listing(store: Store) -> list[dict[str, Any]]:
@@ -104,18 +138,23 @@ def fetch(
     *,
     source: str | Callable[[Artifact], str] = "",
     at_once: int = AT_ONCE,
+    lock: LabLock | None = None,
 ) -> list[Resolved]:
-    """Bring artefacts into the store, several at a time; in the order they were given.
+    """Bring artefacts into the store, several at a time; in the order they were given. ``lock`` says what they must be.
 
     Raises PreflightError that names each that cannot be had with every source's reason, after all others have arrived.
     """
 
     def step(artifact: Artifact, title: str) -> Callable[[], Resolved]:
+        digest = lock.digest(artifact) if lock else ""
+
         def run() -> Resolved:
             found = store.resolve(
                 artifact,
                 lambda text, done, total: tell(Event("artifact", title, text, done=done, total=total)),
                 source=source if isinstance(source, str) else source(artifact),
+                digest=digest,
+                locked_by=str(lock.path) if lock and digest else "",
             )
             tell(Event("artifact", title, f"{found.version} from {found.source}"))
             return found

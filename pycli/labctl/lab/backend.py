@@ -28,22 +28,33 @@ def provider_for(lab: Lab) -> Any:
     return find(lab)
 
 
-def resolve_artifact(name: str, progress: Callable[[str, int, int], None]) -> str:
-    """Bring the catalogue's current version of an artefact into the store; a line that says what it is and whence."""
-    from ansible_collections.labctl.stacks.plugins.module_utils.store.catalogue import catalogue
-    from ansible_collections.labctl.stacks.plugins.module_utils.store.store import Store
+def resolve_artifact(
+    lab: Lab, name: str, progress: Callable[[str, int, int], None], *, accept_unpinned: bool = False
+) -> str:
+    """Bring the version of an artefact that a lab keeps to into the store; a line that says what it is and whence.
 
-    resolved = Store().resolve(catalogue(name), progress=progress)
+    What the lab keeps to is written down by who installs it first: only there it is known which version is asked for.
+    """
+    from ansible_collections.labctl.stacks.plugins.module_utils.lablock import LabLock
+
+    from labctl.lab.artifacts import store_of
+
+    store, lock = store_of(lab, accept_unpinned=accept_unpinned), LabLock(lab.spec.parent)
+    wanted = lock.wanted(name, None, store)
+    digest = lock.digest(wanted)
+    resolved = store.resolve(wanted, progress, digest=digest, locked_by=str(lock.path) if digest else "")
     return f"{resolved.version} from {resolved.source}"
 
 
-def artifact_state(name: str) -> ArtifactState:
-    """What the store has of an artefact; read-only."""
-    from ansible_collections.labctl.stacks.plugins.module_utils.store.catalogue import catalogue
-    from ansible_collections.labctl.stacks.plugins.module_utils.store.store import Store
+def artifact_state(lab: Lab, name: str) -> ArtifactState:
+    """What the store has of an artefact that a lab installs; read-only."""
+    from ansible_collections.labctl.stacks.plugins.module_utils.lablock import LabLock
 
-    wanted = catalogue(name)
-    found = Store().find(wanted)
+    from labctl.lab.artifacts import store_of
+
+    store, lock = store_of(lab), LabLock(lab.spec.parent)
+    wanted = lock.wanted(name, None, store)
+    found = store.find(wanted, digest=lock.digest(wanted))
     return ArtifactState(name, wanted.version, found.digest if found else "")
 
 

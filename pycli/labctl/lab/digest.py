@@ -36,6 +36,8 @@ COLLECTION = ("galaxy.yml", "meta", "playbooks", "artifacts", "plugins", "roles"
 TOOLS = ("labctl", "ansible-core", "ansible-runner", "Jinja2", "PyYAML", "cryptography")
 #: Variables of other hosts that roles read through ``hostvars``; a test looks for others.
 PEER_VARIABLES = ("lab_address", "ansible_host")
+#: What the lab resolved to; a run adds what it is first to resolve.
+LOCK = "lab.lock"
 #: Below the secrets folder, and no secret of the lab: what earlier runs ran on, for `labctl replay`.
 INPUTS = "inputs"
 
@@ -57,7 +59,7 @@ class Inputs:
     """Parts with their digests: of all hosts, of single hosts, and, in ``secret``, of each file with a secret.
 
     ``impure`` are the parts whose outcome nobody can tell without running Ansible. ``composed`` says that the inventory
-    file may put hosts into groups that the lab file does not name.
+    file may put hosts into groups that the lab file does not name. ``lock`` is what :data:`LOCK` held.
     """
 
     shared: dict[str, str]
@@ -65,6 +67,7 @@ class Inputs:
     secret: dict[str, str] = field(default_factory=dict)
     impure: frozenset[str] = frozenset()
     composed: bool = False
+    lock: bytes = b""
 
     def of(self, host: str) -> dict[str, str]:
         """All parts a host's outcome depends on."""
@@ -82,6 +85,13 @@ class Inputs:
         """
         kept = {name: self.secret.get(name, digest) for name, digest in later.items()}
         return replace(self, secret=kept)
+
+    def lock_after(self, lab: Lab, key: bytes) -> dict[str, str]:
+        """The part :data:`LOCK` with what a run has added since; nothing where somebody changed what was there."""
+        from ansible_collections.labctl.stacks.plugins.module_utils.lablock import only_added
+
+        later = read(lab.spec.parent / LOCK)
+        return {LOCK: keyed(key, later)} if later and only_added(self.lock, later) else {}
 
 
 def inputs(
@@ -102,7 +112,10 @@ def inputs(
         variables = hosts[host.name].variables if host.name in hosts else {}
         own[host.name] = {"its variables": keyed(key, _text(variables)), **files.of(host.name, host.groups)}
         own[host.name] |= {part: keyed(key, value.encode()) for part, value in (facts or {}).get(host.name, {}).items()}
-    return Inputs(shared, own, secret_files(lab, key), frozenset(files.impure), files.composed)
+    lock = read(lab.spec.parent / LOCK)
+    if lock:
+        shared[LOCK] = keyed(key, lock)
+    return Inputs(shared, own, secret_files(lab, key), frozenset(files.impure), files.composed, lock)
 
 
 def _peers(lab: Lab, hosts: Mapping[str, Any], *, all_of_them: bool) -> bytes:
@@ -148,6 +161,8 @@ class VariableFiles:
         found = {path.name: keyed(self._key, read(path)) for path in files if os.path.lexists(path)}
         if self.composed and _IMPURE.search(self._inventory):
             self.impure.update(path.name for path in files[1:2])
+        if own := contents(files[0].parent / "artifacts"):
+            found["the lab's artifacts"] = keyed(self._key, _framed(own))
         return found | {part: self._digest(part) for part in self._entries if self._wide or not self._whose(part)}
 
     def of(self, host: str, groups: Iterable[str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.labctl.stacks.plugins.module_utils.lab import Lab
 
-from labctl.lab import backend
+from labctl.lab import backend, digest
 from labctl.lab.events import Event, Listener
 from labctl.lab.locate import is_default
 
@@ -46,7 +46,7 @@ def down(lab: Lab, tell: Listener) -> list[str]:
 
 def forget(lab: Lab) -> bool:
     """Remove what labctl keeps of a lab, and of a default topology its lab file too; whether its folder is gone."""
-    names = [*_OURS, lab.spec.name, lab.inventory.name] if is_default(lab) else list(_OURS)
+    names = [*_OURS, lab.spec.name, lab.inventory.name, digest.LOCK] if is_default(lab) else list(_OURS)
     return _remove(lab.lab_dir, names)
 
 

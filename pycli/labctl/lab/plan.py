@@ -101,7 +101,7 @@ def describe(lab: Lab, plan: Plan) -> dict[str, Any]:
     from dataclasses import asdict
 
     names = dict.fromkeys(artifact for stack in lab.stacks for artifact in STACKS[stack].artifacts)
-    artifacts = [backend.artifact_state(name) for name in names]
+    artifacts = [backend.artifact_state(lab, name) for name in names]
     looked_at = {host: report for host, report in plan.reports.items() if report.reachable and not report.error}
     return {
         "lab": lab.name,

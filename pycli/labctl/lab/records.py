@@ -132,16 +132,17 @@ class State:
             stacks = self._hosts.setdefault(host, {}).setdefault("stacks", {})
             stacks[stack] = {"parts": dict(parts), "touched": host in touched}
 
-    def left_behind(self, manifests: Mapping[str, Mapping[str, str]], secret: str) -> None:
-        """Keep the manifests of these hosts, and the digest of the secrets that the runs since :meth:`begin` have made.
+    def left_behind(self, manifests: Mapping[str, Mapping[str, str]], made: Mapping[str, str]) -> None:
+        """Keep the manifests of these hosts, and the parts that the runs since :meth:`begin` have added to.
 
-        Secrets that only came in addition make no host stale: those it was converged with are still the same.
+        Secrets and locked artefacts that only came in addition make no host stale: those it was converged with are
+        still the same.
         """
         for host, digests in manifests.items():
             self._hosts.setdefault(host, {})["manifests"] = dict(digests)
         for host in self._hosts.values():
             for stack in host.get("stacks", {}).values():
-                stack["parts"]["secrets"] = secret
+                stack["parts"] |= made
         self._save()
 
     def keep_hosts(self, names: Container[str]) -> None:

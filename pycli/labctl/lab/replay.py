@@ -8,6 +8,7 @@ host_vars) may hold secrets, so they lie beside the lab's secrets, and are found
 
 from __future__ import annotations
 
+import platform
 import re
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from labctl.lab.locate import LAB_FILE, write_new
 from labctl.lab.runs import input_files, inputs_folder
 
 
-def check_same(record: dict[str, Any]) -> list[Finding]:
+def check_same(lab: Lab, record: dict[str, Any]) -> list[Finding]:
     """What this labctl would not do as that run did: parts of the collection, versions of artefacts, tools.
 
     Tools are told apart by ``where`` being ``tool``.
@@ -35,7 +36,7 @@ def check_same(record: dict[str, Any]) -> list[Finding]:
         if before.get(part) != now.get(part):
             found.append(Finding("collection", f"{part} is not what it was"))
     for name, was in record.get("artifacts", {}).items():
-        state = backend.artifact_state(name)
+        state = backend.artifact_state(lab, name)
         if state.version != was["version"]:
             found.append(Finding("artefact", f"{name} was {was['version']}, the catalogue now has {state.version}"))
         elif was["digest"] and state.digest and state.digest != was["digest"]:
@@ -82,7 +83,19 @@ def restore(lab: Lab, record: dict[str, Any], folder: Path, provider: str | None
         elif path != f"{record['resolved']['provider']['type']}.yml":
             make_dir((folder / path).parent, 0o700)
             write_new(folder / path, content.decode(errors="surrogateescape"))
+    _lock(record, folder)
     return load_lab(folder / LAB_FILE)
+
+
+def _lock(record: dict[str, Any], folder: Path) -> None:
+    """Have the new lab keep to the artefacts that the run resolved to, also those it was the first to resolve."""
+    from ansible_collections.labctl.stacks.plugins.module_utils.lablock import LabLock
+
+    known = {name: one for name, one in record.get("artifacts", {}).items() if one["digest"]}
+    rows = [(name, one["version"], platform.machine(), one["digest"]) for name, one in known.items()]
+    lock = LabLock(folder)
+    if missing := [row for row in rows if row[0] not in lock.read()]:
+        lock.record(missing)
 
 
 def _files(lab: Lab, record: dict[str, Any]) -> dict[str, bytes]:

@@ -43,7 +43,7 @@ _TIMEOUT, _PARALLEL = 20.0, 64
 def note_inputs(lab: Lab, run: Run) -> None:
     """Put on record what a run runs on; the bytes of the lab's own files go where its secrets are."""
     names = dict.fromkeys(artifact for stack in lab.stacks for artifact in STACKS[stack].artifacts)
-    states = [backend.artifact_state(name) for name in names]
+    states = [backend.artifact_state(lab, name) for name in names]
     run.note(
         resolved=resolved(lab),
         inputs={"collection": digest.collection(), "tools": digest.tools(), "files": _keep_files(lab)},
@@ -80,10 +80,10 @@ def input_files(lab: Lab) -> dict[str, bytes]:
     """Everything of the user's that a run reads, by its path beside the lab file."""
     found = {
         path.name: digest.read(path)
-        for path in (lab.spec, lab.inventory, lab.spec.parent / "site.yml")
+        for path in (lab.spec, lab.inventory, lab.spec.parent / "site.yml", lab.spec.parent / digest.LOCK)
         if path.exists()
     }
-    for folder in ("group_vars", "host_vars"):
+    for folder in ("group_vars", "host_vars", "artifacts"):
         below = digest.contents(lab.spec.parent / folder)
         found |= {f"{folder}/{name}": content for name, content in below.items() if name}
     return found

@@ -41,6 +41,7 @@ class Options:
     diff: bool = False
     check_product: bool = True
     verbosity: int = 0
+    accept_unpinned: bool = False
 
 
 @dataclass
@@ -88,7 +89,7 @@ def up(lab: Lab, options: Options, tell: Listener, run: Run, plan: Plan) -> Resu
         return _foresee(lab, plan, options, tell, run, result)
     trouble: LabError | None = None
     if not plan.settled:
-        trouble = _make(lab, provider, tell, run, result)
+        trouble = _make(lab, provider, options, tell, run, result)
         fresh = digest.ensure_key(lab) or fresh
         if fresh or plan.host_changes:
             # Hosts have addresses now, and what is on them can be looked at.
@@ -117,7 +118,7 @@ def up(lab: Lab, options: Options, tell: Listener, run: Run, plan: Plan) -> Resu
     return result
 
 
-def _make(lab: Lab, provider: Any, tell: Listener, run: Run, result: Result) -> ProviderError | None:
+def _make(lab: Lab, provider: Any, options: Options, tell: Listener, run: Run, result: Result) -> ProviderError | None:
     """Hosts, artefacts and our own imports at once. Returns the error of hosts without which others can go on."""
     result.host_changes = [f"{c.host}: {c.action}" for c in provider.plan() if c.action in ("create", "start")]
     names = {host.name for host in lab.hosts}
@@ -128,7 +129,12 @@ def _make(lab: Lab, provider: Any, tell: Listener, run: Run, result: Result) -> 
     def fetch(name: str) -> Callable[[], None]:
         def step() -> None:
             title = f"artefact {name}"
-            line = backend.resolve_artifact(name, lambda t, d, n: tell(Event("artifact", title, t, done=d, total=n)))
+            line = backend.resolve_artifact(
+                lab,
+                name,
+                lambda t, d, n: tell(Event("artifact", title, t, done=d, total=n)),
+                accept_unpinned=options.accept_unpinned,
+            )
             tell(Event("artifact", title, line))
 
         return step
@@ -229,7 +235,9 @@ def _settle(lab: Lab, plan: Plan, ran: dict[str, Reasons], tell: Listener, run: 
     state.keep_hosts({host.name for host in lab.hosts})
     # Of hosts that did not run, what another run may have left meanwhile is nothing we know.
     manifests = {host: manifests[host] for host in hosts if any(host in stale for stale in ran.values())}
-    state.left_behind(manifests, plan.inputs.after(digest.secret_files(lab, digest.lab_key(lab))).secrets)
+    key = digest.lab_key(lab)
+    made = {"secrets": plan.inputs.after(digest.secret_files(lab, key)).secrets, **plan.inputs.lock_after(lab, key)}
+    state.left_behind(manifests, made)
     if wrong:
         count = f"{len(wrong)} of {len(lab.hosts)} hosts"
         raise ConvergeError(

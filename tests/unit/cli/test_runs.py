@@ -163,7 +163,7 @@ def test_replay_refuses_what_would_not_be_the_same(
 ) -> None:
     now = digest.collection()
     monkeypatch.setattr(digest, "collection", lambda: now | {"roles/hdfs": "other"})
-    monkeypatch.setattr(backend, "artifact_state", lambda name: backend.ArtifactState(name, "2.0", ""))
+    monkeypatch.setattr(backend, "artifact_state", lambda lab, name: backend.ArtifactState(name, "2.0", ""))
     run = ids(labctl)[0]
     done = labctl("replay", run, "--into", "again")
     assert done == Done(

@@ -135,15 +135,17 @@ def install(monkeypatch: pytest.MonkeyPatch) -> World:
         provider.world = world
         return provider
 
-    def resolve(name: str, progress: Callable[[str, int, int], None]) -> str:
-        world.calls.append(f"artefact {name}")
+    def resolve(
+        lab: Lab, name: str, progress: Callable[[str, int, int], None], *, accept_unpinned: bool = False
+    ) -> str:
+        world.calls.append(f"artefact {name}" + (" on trust" if accept_unpinned else ""))
         progress("download", 5_000_000, 10_000_000)
         return world.artifact(name)
 
     monkeypatch.setattr(backend, "provider_for", provider_for)
     monkeypatch.setattr(backend, "resolve_artifact", resolve)
     monkeypatch.setattr(
-        backend, "artifact_state", lambda name: ArtifactState(name, "1.0", "d1" if world.stored else "")
+        backend, "artifact_state", lambda lab, name: ArtifactState(name, "1.0", "d1" if world.stored else "")
     )
     monkeypatch.setattr(backend, "verify", world.verify)
     monkeypatch.setattr(backend, "file_content", lambda lab, host, paths: world.files.get(host, {}))

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typer
 
-from labctl.cli.artifacts import build, fetch
+from labctl.cli.artifacts import add, build, fetch, gc, verify
 from labctl.cli.artifacts import list as listing
 
 
@@ -16,7 +16,6 @@ def register(cli: typer.Typer) -> None:
         no_args_is_help=True,
         rich_markup_mode=None,
     )
-    listing.register(artifacts)
-    fetch.register(artifacts)
-    build.register(artifacts)
+    for command in (listing, fetch, build, verify, gc, add):
+        command.register(artifacts)
     cli.add_typer(artifacts, name="artifacts")

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labctl.cli.options import HERE, JsonOption, LabOption, app_of, artifacts
+from labctl.cli.options import HERE, AcceptOption, JsonOption, LabOption, app_of, artifacts
 
 if TYPE_CHECKING:
     from ansible_collections.labctl.stacks.plugins.module_utils.store.store import Resolved
@@ -22,9 +23,6 @@ NamesArgument = Annotated[
         help="Artefacts of the catalogue; what the lab here needs, without any.",
         autocompletion=artifacts,
     ),
-]
-AcceptOption = Annotated[
-    bool, typer.Option("--accept-unpinned", help="Take files on trust for which the catalogue knows no digest.")
 ]
 
 
@@ -45,15 +43,22 @@ def fetch(
     Each is tried from its sources in order, several artefacts at a time. What has arrived stays: the same command again
     goes on from there.
     """
+    fetched(app_of(ctx), names, lab, source=source, accept_unpinned=accept_unpinned, as_json=as_json)
+
+
+def fetched(app: App, names: list[str] | None, lab: Path, *, source: str, accept_unpinned: bool, as_json: bool) -> None:
+    """Bring artefacts into the store and print what they are."""
+    from ansible_collections.labctl.stacks.plugins.module_utils.lablock import LabLock
+
     from labctl.cli.progress import progress
     from labctl.lab import artifacts as core
     from labctl.lab.locate import find_lab, folder_of
 
-    app = app_of(ctx)
     store = core.store_of(folder_of(lab), accept_unpinned=accept_unpinned)
-    wanted = core.named(names or core.needed(find_lab(lab)), store)
+    lock = None if names else LabLock(folder_of(lab))
+    wanted = core.named(names, store) if names else core.wanted(find_lab(lab), store)
     with progress(app, "fetching artefacts") as tell:
-        found = core.fetch(wanted, tell, store, source=source)
+        found = core.fetch(wanted, tell, store, source=source, lock=lock)
     report(app, [row_of(one) for one in found], as_json=as_json)
 
 
