@@ -9,6 +9,7 @@ keeps to them, under ``labctl`` and plain Ansible alike. Another version, or oth
     artifacts:
       hadoop:
         "3.5.0": {x86_64: 8ce5d528976b859fc696a8376bff2f31eddb2e26bfd8d95e05c6904a6418c66e}
+    image: {...}        # what the hosts' base image is made of, in the words of the provider that makes it
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ HEADER = """\
 
 #: Name to version to architecture to the tree's digest; the first version is the one where nobody asks for another.
 Locked = dict[str, dict[str, dict[str, str]]]
+_KEYS = {"version", "artifacts", "image"}
 
 
 class LabLock:
@@ -46,7 +48,16 @@ class LabLock:
         self.path = folder / FILE
 
     def read(self) -> Locked:
-        """What is locked; empty where there is no lock. InputError for a file that is not as we write it."""
+        """The artefacts; empty where there is no lock. InputError for a file that is not as we write it."""
+        found: Locked = self._read().get("artifacts", {})
+        return found
+
+    def image(self) -> dict[str, Any] | None:
+        """What the provider locked of the base image; None where it did not yet."""
+        found: dict[str, Any] | None = self._read().get("image")
+        return found
+
+    def _read(self) -> dict[str, Any]:
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:
@@ -104,15 +115,23 @@ class LabLock:
     def record(self, rows: list[tuple[str, str, str, str]], *, anew: set[str] | frozenset[str] = frozenset()) -> None:
         """Add (name, version, architecture, digest); of the artefacts ``anew``, what was locked before goes."""
         with self._held():
-            locked = {name: versions for name, versions in self.read().items() if name not in anew}
+            data = self._read()
+            locked = {name: versions for name, versions in data.get("artifacts", {}).items() if name not in anew}
             for name, version, arch, digest in rows:
                 locked.setdefault(name, {}).setdefault(version, {})[arch] = digest
-            self._write(locked)
+            self._write(data | {"artifacts": {name: locked[name] for name in sorted(locked)}})
 
-    def _write(self, locked: Locked) -> None:
+    def record_image(self, image: dict[str, Any] | None) -> None:
+        """Lock a base image, or none, so that the next host that is made brings a new one."""
+        with self._held():
+            data = self._read()
+            if data.pop("image", None) != image:
+                self._write(data | ({"image": image} if image else {}))
+
+    def _write(self, data: dict[str, Any]) -> None:
         import yaml
 
-        data = {"version": 1, "artifacts": {name: locked[name] for name in sorted(locked)}}
+        data = {"version": 1, "artifacts": {}} | data
         draft = self.path.with_name(f".{FILE}.{secrets.token_hex(4)}")
         with draft.open("x", encoding="utf-8") as stream:
             stream.write(HEADER + yaml.safe_dump(data, sort_keys=False, width=200))
@@ -132,21 +151,22 @@ class LabLock:
             os.close(descriptor)
 
 
-def parse(content: bytes) -> Locked:
-    """What a lock's bytes hold. ValueError for what we would not have written."""
+def parse(content: bytes) -> dict[str, Any]:
+    """What a lock's bytes hold, by its keys. ValueError for what we would not have written."""
     import yaml
 
     try:
         data = yaml.safe_load(content.decode())
     except (yaml.YAMLError, RecursionError) as exc:
         raise ValueError(f"not readable: {exc}") from exc
-    if not isinstance(data, dict) or data.get("version") != 1 or set(data) - {"version", "artifacts"}:
+    if not isinstance(data, dict) or data.get("version") != 1 or set(data) - _KEYS:
         raise ValueError("not a lock of version 1")
-    found = data.get("artifacts", {})
-    for name, version, arch, digest in rows(found):
+    if not isinstance(data.get("image", {}), dict):
+        raise ValueError("image is not a mapping")
+    for name, version, arch, digest in rows(data.get("artifacts", {})):
         if not re.fullmatch(r"[0-9a-f]{64}", digest):
             raise ValueError(f"the digest of {name} {version} for {arch} is not 64 hex digits")
-    return dict(found)
+    return data
 
 
 def rows(data: Any) -> Iterator[tuple[str, str, str, str]]:
@@ -166,9 +186,12 @@ def rows(data: Any) -> Iterator[tuple[str, str, str, str]]:
 
 
 def only_added(before: bytes, after: bytes) -> bool:
-    """Whether a lock still says all that it said, of each artefact the same version first."""
+    """Whether a lock still says all that it said of artefacts, and of each the same version first.
+
+    The image is nobody's concern who is there already.
+    """
     try:
-        old, new = parse(before) if before else {}, parse(after)
+        old, new = (parse(content).get("artifacts", {}) if content else {} for content in (before, after))
     except ValueError:
         return False
     return set(rows(old)) <= set(rows(new)) and all(next(iter(old[name])) == next(iter(new[name])) for name in old)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -103,40 +104,51 @@ def collect(root: Path, budget: int | None, *, dry_run: bool = False) -> Collect
     if not root.is_dir():
         return Collected((), 0, 0)
     with alone(root):
-        needed, images_used = locked_trees(root) | _running_trees(), _running_images()
+        used = needed(root)
         left = _size([root, *_images()])
         removed: list[Unit] = []
-        for unit in _rubbish(root):
+        for unit in _rubbish(root, used.images):
             left -= unit.size
             removed.append(_gone(unit, root, dry_run=dry_run))
-        rest = [*_trees(root, needed), *_image_units(images_used)]
+        rest = [*_trees(root, used.trees), *_image_units(used.images)]
         for unit in sorted(rest, key=lambda unit: unit.used):
             if budget is None or left <= budget:
                 break
             left -= unit.size
             removed.append(_gone(unit, root, dry_run=dry_run))
         if not dry_run:
-            for unit in _rubbish(root):  # blobs that only removed trees were made of
+            for unit in _rubbish(root, used.images):  # blobs that only removed trees were made of
                 left -= unit.size
                 removed.append(_gone(unit, root, dry_run=False))
             left = _size([root, *_images()])
-        kept = _size([root / "trees" / digest for digest in needed])
+        kept = _size([root / "trees" / digest for digest in used.trees])
     return Collected(tuple(removed), left, kept)
 
 
-def locked_trees(root: Path) -> set[str]:
-    """Digests of all trees that locks of labs name, as far as they still exist; locks that went are forgotten."""
-    found: set[str] = set()
+@dataclass(frozen=True)
+class Needed:
+    """What labs on this machine need: digests of trees, and of base images."""
+
+    trees: set[str]
+    images: set[str]
+
+
+def needed(root: Path) -> Needed:
+    """What hosts were given, and what locks of labs name that still exist; locks that went are forgotten."""
+    trees, images = _running_trees(), _running_images()
     for note in (root / "labs").glob("*"):
         lock = Path(note.read_text())
         if not lock.is_file():
             note.unlink()
             continue
         try:
-            found |= {digest for _, _, _, digest in rows(LabLock(lock.parent).read())}
+            trees |= {digest for _, _, _, digest in rows(LabLock(lock.parent).read())}
+            image = LabLock(lock.parent).image() or {}
         except InputError as exc:
             raise PreflightError(f"what a lab uses cannot be told: {exc}", hint=exc.hint) from exc
-    return found
+        trees.add(str(image.get("packages", "")).removeprefix("sha256:"))
+        images.add(str(image.get("image", "")).removeprefix("sha256:"))
+    return Needed(trees, images)
 
 
 def _running_trees() -> set[str]:
@@ -156,26 +168,27 @@ def _running_trees() -> set[str]:
     return found
 
 
-def _running_images() -> str:
-    """All that hosts' records say: the images that they lie over are named in it."""
-    return "".join(path.read_text() for path in (STATE_ROOT / "nspawn").glob("*/*.host.json"))
+def _running_images() -> set[str]:
+    """Digests of the images that hosts lie over."""
+    return {json.loads(path.read_text()).get("image", "") for path in (STATE_ROOT / "nspawn").glob("*/*.host.json")}
 
 
 def _images() -> list[Path]:
     """Base images, which are root's; for others there are none to remove."""
     folder = cache_dir() / "images" / "nspawn"
-    return sorted(folder.glob("[0-9a-f]*")) if os.access(folder, os.W_OK | os.X_OK) else []
+    mine = os.access(folder, os.W_OK | os.X_OK)
+    return sorted(path for path in folder.glob("[0-9a-f]*") if path.is_dir()) if mine else []
 
 
-def _image_units(used: str) -> Iterator[Unit]:
+def _image_units(used: set[str]) -> Iterator[Unit]:
     for path in _images():
-        if path.name.split(".")[0] not in used:
+        if path.name not in used:
             yield Unit("image", path.name, (path,), _size([path]), path.stat().st_mtime)
 
 
-def _trees(root: Path, needed: set[str]) -> Iterator[Unit]:
+def _trees(root: Path, used_trees: set[str]) -> Iterator[Unit]:
     for tree in (root / "trees").glob("*"):
-        if tree.name not in needed:
+        if tree.name not in used_trees:
             used = root / "used" / tree.name
             packs = tuple((root / "packs").glob(f"{tree.name}.*"))
             when = (used if used.exists() else tree).stat().st_mtime
@@ -183,8 +196,8 @@ def _trees(root: Path, needed: set[str]) -> Iterator[Unit]:
             yield Unit("tree", tree.name, (tree, used, *packs), _size([tree, *packs]), when)
 
 
-def _rubbish(root: Path) -> Iterator[Unit]:
-    """What is of no use to anybody: damaged files, old partial downloads, blobs and tars that belong to no tree."""
+def _rubbish(root: Path, images: set[str]) -> Iterator[Unit]:
+    """What is of no use to anybody: damaged files, old partial downloads, blobs and tars that belong to nothing."""
     now = time.time()
     for path in (root / "quarantine").glob("*"):
         yield Unit("quarantine", path.name, (path,), _size([path]), 0)
@@ -196,7 +209,7 @@ def _rubbish(root: Path) -> Iterator[Unit]:
     for path in (root / "packs").glob("*"):
         if not (root / "trees" / path.name.split(".")[0]).is_dir():
             yield Unit("pack", path.name, (path,), _size([path]), 0)
-    copies = _copied(root)
+    copies = _copied(root) | images
     for path in (root / "blobs" / "sha256").glob("??/*"):
         if path.lstat().st_nlink == 1 and path.name not in copies:
             yield Unit("blob", path.name, (path,), _size([path]), 0)

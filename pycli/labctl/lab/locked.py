@@ -44,6 +44,8 @@ def upgrade(lab: Lab, words: list[str], tell: Listener, *, accept_unpinned: bool
     found = artifacts.fetch(wanted, tell, store)
     new = [(one.name, one.version, one.arch, two.digest) for one, two in zip(wanted, found, strict=True)]
     lock.record(new, anew={name for name, *_ in new})
+    if not words:
+        lock.record_image(None)  # the next host that is made brings the current one
     store.remember_lab(lock.path)
     return [
         {"name": name, "before": _text(before.get(name, {})), "after": _text(versions)}
