@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import platform
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,10 @@ def catalogue(
 
 
 def _parsed(where: Where, entry: dict[str, Any]) -> Artifact:
-    parsed = where.keys(entry["versions"][where.version], "the version", required={"sources"}, optional={"provides"})
+    parsed = where.keys(
+        entry["versions"][where.version], "the version", required={"sources"}, optional={"provides", "licence"}
+    )
+    where = replace(where, licence=where.string(parsed.get("licence", where.licence), "licence"))
     if not isinstance(parsed["sources"], list) or not parsed["sources"]:
         raise where.error("sources must be a list of at least one source")
     provides = where.mapping(parsed.get("provides", {}), "provides")
@@ -93,7 +96,7 @@ def _parsed(where: Where, entry: dict[str, Any]) -> Artifact:
         arch=where.arch,
         sources=tuple(_source(item, where) for item in parsed["sources"]),
         summary=entry["summary"],
-        licence=entry["licence"],
+        licence=where.licence,
         provides={what: plain_path(path) for what, path in provides.items()},
     )
 
