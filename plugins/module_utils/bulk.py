@@ -120,7 +120,7 @@ def run_bulk(
     role, part, state = (module.params[option] for option in ("role", "part", "state"))
     manifest: Manifest | None = None
     outcome = Outcome()
-    error: dict[str, str] = {}
+    error: dict[str, Any] = {}
     try:
         if os.geteuid() != 0:
             raise PreflightError(f"{name} manages the system and needs root", hint="set become: true")
@@ -135,12 +135,14 @@ def run_bulk(
                     outcome.add(absent(Call(manifest, key, module.params, module.check_mode)))
     except LabError as exc:
         error = {"msg": "\n".join(filter(None, [exc.report, exc.hint and f"hint: {exc.hint}"])), "hint": exc.hint}
+        # What an error of the module's own tells its action.
+        error.update(getattr(exc, "values", {}))
     except OSError as exc:
         error = {"msg": f"{name}: {exc}", "hint": ""}
     finish(module, manifest, outcome, error)
 
 
-def finish(module: Any, manifest: Manifest | None, outcome: Outcome, error: dict[str, str]) -> None:
+def finish(module: Any, manifest: Manifest | None, outcome: Outcome, error: dict[str, Any]) -> None:
     """End the module with the result that every bulk module gives, also on failure: the manifest may have changed."""
     result = dict(outcome.values)
     result["changed"] = bool(outcome.changes)

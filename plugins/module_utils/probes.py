@@ -28,6 +28,25 @@ BODY, SHOWN = 4 * 1024 * 1024, 200
 #: Equal to nothing that JSON can hold.
 MISSING = object()
 
+#: The argument_spec of a list of checks.
+CHECKS: dict[str, Any] = {
+    "type": "list",
+    "elements": "dict",
+    "default": [],
+    "options": {
+        "name": {"type": "str", "required": True},
+        "port": {"type": "int"},
+        "host": {"type": "str", "default": "127.0.0.1"},
+        "url": {"type": "str"},
+        "status": {"type": "int", "default": 200},
+        "contains": {"type": "str", "default": ""},
+        "json": {"type": "dict", "default": {}},
+        "names": {"type": "list", "elements": "str", "default": []},
+        "command": {"type": "list", "elements": "str", "default": []},
+        "rc": {"type": "int", "default": 0},
+    },
+}
+
 
 def check_options(checks: list[dict[str, Any]]) -> None:
     """InputError unless each check looks at one thing, has a name of its own, and no password in its URL.
@@ -37,8 +56,12 @@ def check_options(checks: list[dict[str, Any]]) -> None:
     names = [check["name"] for check in checks]
     for check in checks:
         name = check["name"]
-        if sum(bool(check[kind]) for kind in ("port", "url", "command")) != 1:
-            raise InputError(f"check {name!r}: give exactly one of port, url and command", hint="make it two checks")
+        if sum(bool(check[kind]) for kind in ("port", "url", "names", "command")) != 1:
+            raise InputError(
+                f"check {name!r}: give exactly one of port, url, names and command", hint="make it two checks"
+            )
+        if any(not one or one.startswith("-") or set(one) & set(" \t\n") for one in check["names"]):
+            raise InputError(f"check {name!r}: {check['names']} are no host names", hint="mend names")
         if names.count(name) > 1:
             raise InputError(f"check {name!r} is there twice", hint="give each check a name of its own")
         if check["url"]:
@@ -54,6 +77,8 @@ def recorded(check: dict[str, Any]) -> dict[str, Any]:
     wanted = ("name", "host", "port") if check["port"] else ("name", "url", "status", "contains", "json")
     if check["command"]:
         wanted = ("name", "command", "rc")
+    if check["names"]:
+        wanted = ("name", "names")
     return {key: check[key] for key in wanted if check[key] not in (None, "", {})}
 
 
@@ -64,6 +89,8 @@ def look(check: dict[str, Any], timeout: float) -> str:
             return _port(check["host"], check["port"], timeout)
         if check["url"]:
             return _http(check, timeout)
+        if check["names"]:
+            return _names(check["names"], timeout)
         return _command(check["command"], check["rc"], timeout)
     except (OSError, http.client.HTTPException) as exc:
         return _told(check, exc)
@@ -78,8 +105,8 @@ def _told(check: dict[str, Any], exc: Exception) -> str:
         words = "no answer"
     else:
         words = (getattr(reason, "strerror", None) or str(reason) or type(reason).__name__)[:SHOWN]
-    if check["command"]:
-        return f"{check['command'][0]}: {words}"
+    if check["command"] or check["names"]:
+        return f"{check['command'][0] if check['command'] else 'getent'}: {words}"
     where = f"{check['host']}:{check['port']}" if check["port"] else urllib.parse.urlsplit(check["url"]).netloc
     return f"{words} by {where}" if words == "connection refused" else f"{words} from {where}"
 
@@ -163,12 +190,24 @@ def _command(argv: list[str], rc: int, timeout: float) -> str:
     return f"{argv[0]}: exit code {done.returncode}: {said}" if said else f"{argv[0]}: exit code {done.returncode}"
 
 
+def _names(names: list[str], timeout: float) -> str:
+    """By getent, as whatever the host's nsswitch.conf names may take its time."""
+    try:
+        argv = ["getent", "hosts", *names]
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False)
+    except subprocess.TimeoutExpired:
+        return f"no answer from the resolver after {timeout:.1f} s"
+    found = done.stdout.decode(errors="replace").split()
+    missing = [name for name in names if name not in found]
+    return f"{', '.join(missing)[:SHOWN]} cannot be resolved" if done.returncode else ""
+
+
 def until_ready(check: dict[str, Any], deadline: float, interval: float) -> str:
     """Look every ``interval`` seconds until all is well or the (monotonic) deadline has come; "" or the last seen."""
     while True:
         left = deadline - time.monotonic()
         # A command may need its time (a JVM's start); the network answers at once or not at all.
-        seen = look(check, max(left, 0.1) if check["command"] else max(min(left, ATTEMPT), 0.1))
+        seen = look(check, max(left, 0.1) if check["command"] or check["names"] else max(min(left, ATTEMPT), 0.1))
         if not seen or time.monotonic() + interval >= deadline:
             return seen
         time.sleep(interval)
@@ -183,7 +222,10 @@ def wait(checks: list[dict[str, Any]], timeout: float, interval: float) -> dict[
 
 
 def present(call: Call) -> Outcome:
-    """``state=present`` of ready: wait, then record the checks for the verifier. CheckError when the time is up."""
+    """``state=present`` of ready: wait, then record the checks for the verifier. CheckError when the time is up.
+
+    With ``record`` off nothing is recorded, and what an earlier call recorded stays.
+    """
     checks, timeout, interval = (call.params[option] for option in ("checks", "timeout", "interval"))
     check_options(checks)
     begun = time.monotonic()
@@ -196,7 +238,8 @@ def present(call: Call) -> Outcome:
             "\n".join([f"not ready after {elapsed} s", *told]),
             hint="look at the journal of the service, or give it more time by timeout",
         )
-    call.record_later({"checks": [recorded(check) for check in checks]})
+    if call.params["record"]:
+        call.record_later({"checks": [recorded(check) for check in checks]})
     return outcome
 
 

@@ -28,6 +28,16 @@ DONE = {"start": "started", "restart": "restarted", "stop": "stopped"}
 _NAME = re.compile(r"[A-Za-z0-9:_.\\@-]+\.(service|socket|timer|path|mount|automount|swap|target|slice)")
 
 
+class NotUpError(ConvergeError):
+    """Units that were started and did not come up; their names are in the module's result too."""
+
+    def __init__(self, message: str, names: list[str]) -> None:
+        super().__init__(
+            message, hint=f"mend what the journal says and run again; on the host: journalctl -u {names[0]}"
+        )
+        self.values = {"not_up": names}
+
+
 @dataclass(frozen=True)
 class UnitSpec:
     """A unit as it shall be; without ``content`` it is the distribution's, and only its state is ours."""
@@ -102,7 +112,15 @@ def read_or_empty(path: str) -> bytes:
 class Units:
     """Plan and apply one section's units."""
 
-    def __init__(self, call: Call, specs: list[UnitSpec], config_digest: str, timeout: float, systemd: Systemd) -> None:
+    def __init__(
+        self,
+        call: Call,
+        specs: list[UnitSpec],
+        config_digest: str,
+        timeout: float,
+        systemd: Systemd,
+        hold: frozenset[str] = frozenset(),
+    ) -> None:
         self.call = call
         self.specs = specs
         self.timeout = timeout
@@ -111,7 +129,10 @@ class Units:
         self.todo: dict[str, list[str]] = {
             verb: [] for verb in ("unmask", "mask", "enable", "reenable", "disable", "start", "restart", "stop")
         }
+        #: Units that are due for a restart and wait for their turn among the members of their service.
+        self.held: list[str] = []
         self.reload = False
+        self._hold = hold
         self._old = call.manifest.records(call.key, "units")
         self._gone: dict[str, dict[str, Any]] = {}
         self._befores: dict[str, Any] = {}
@@ -161,7 +182,7 @@ class Units:
             self.todo["reenable"].append(spec.name)
         verb, why = self._run_verb(spec, state, written)
         if verb:
-            self.todo[verb].append(spec.name)
+            (self.held if verb == "restart" and spec.name in self._hold else self.todo[verb]).append(spec.name)
             changes.append(Change(spec.name, why, DONE[verb]))
         return changes
 
@@ -267,9 +288,9 @@ class Units:
             self._states = self.systemd.show([spec.name for spec in self._live])
         self.call.record(self._section(set(failed), keep_gone=False))
         if failed:
-            raise ConvergeError(
+            raise NotUpError(
                 "\n".join(failure(name, state, self.systemd.journal(name, begun)) for name, state in failed.items()),
-                hint=f"mend what the journal says and run again; on the host: journalctl -u {next(iter(failed))}",
+                sorted(failed),
             )
 
     def _failed(self, names: list[str]) -> list[str]:
@@ -310,6 +331,8 @@ class Units:
         record["enabled"] = spec.enabled
         record["file_state"] = state.file_state
         record["active"] = "active" if spec.started and not state.ends else "inactive"
+        if spec.name in self.held:
+            return {**record, **self._held_record(spec, state)}
         if acted:
             started = self._runs_on[spec.name] if spec.name not in failed else None
         else:
@@ -326,6 +349,18 @@ class Units:
             record.update(sub=state.sub, invocation=state.invocation)
         return record
 
+    def _held_record(self, spec: UnitSpec, state: UnitState) -> dict[str, Any]:
+        """Of a unit that waits for its turn: what it still runs on, so that going back to that needs no restart.
+
+        Where a look at the digests would not tell that a restart is due, as when a file was only put back, it is the
+        same as never started.
+        """
+        started = self._started_on(spec.name)
+        if not started or started == self._runs_on[spec.name]:
+            return {"pending": True}
+        known = self._old.get(spec.name, {}).get("invocation", state.invocation)
+        return {"pending": True, "started": started, "sub": state.sub, "invocation": known}
+
     def _sections_in(self, config_digest: str) -> dict[str, str]:
         """The sections of config_tree whose digest stands in a configuration digest, so that a later change shows."""
         found = {}
@@ -338,15 +373,21 @@ class Units:
 
 
 def converge(
-    call: Call, options: list[dict[str, Any]], config_digest: str, timeout: float, systemd: Systemd
+    call: Call,
+    options: list[dict[str, Any]],
+    config_digest: str,
+    timeout: float,
+    systemd: Systemd,
+    hold: frozenset[str] = frozenset(),
 ) -> Outcome:
-    """Make exactly these units the section's; with none, undo the section."""
-    units = Units(call, unit_specs(options), config_digest, timeout, systemd)
+    """Make exactly these units the section's; with none, undo the section. Those in ``hold`` are not restarted."""
+    units = Units(call, unit_specs(options), config_digest, timeout, systemd, hold)
     outcome = Outcome(changes=units.plan(), diff=units.files.diff())
     outcome.values = {
         "started": sorted(units.todo["start"]),
         "restarted": sorted(units.todo["restart"]),
         "stopped": sorted(units.todo["stop"]),
+        "held": sorted(units.held),
     }
     if not call.check:
         units.apply()
@@ -356,7 +397,8 @@ def converge(
 def present(call: Call) -> Outcome:
     """``state=present`` of unit."""
     params = call.params
-    return converge(call, params["units"], params["config_digest"], params["timeout"], Systemd())
+    hold = frozenset(params["hold"])
+    return converge(call, params["units"], params["config_digest"], params["timeout"], Systemd(), hold)
 
 
 def absent(call: Call) -> Outcome:

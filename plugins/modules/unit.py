@@ -18,6 +18,8 @@ description:
     between writing and restarting, and there is no need of handlers.
   - After a start it waits until every unit is up and stays up. If one does not, the task fails with the end of that
     unit's journal, and the next run starts it again.
+  - Members of a replicated service are restarted one at a time, each when the service is healthy; see
+    O(units[].rolling). What does not run is started at once, so that a cluster forms in parallel.
   - Units that an earlier call with the same O(role) and O(part) declared and this one does not are stopped, disabled
     and removed. A unit that was on the host before labctl gets back the state it had.
 extends_documentation_fragment: labctl.stacks.bulk
@@ -50,6 +52,43 @@ options:
         type: str
         choices: [started, stopped]
         default: started
+      rolling:
+        description:
+          - Makes the unit a member of a service that is replicated over several hosts of the lab. When it is due for a
+            restart, the action plugin waits until no other member has its turn, until all of O(units[].rolling.checks)
+            are as expected, restarts it, and waits until they are so again before it lets the next one go.
+          - A member that did not come back is remembered in the lab folder. The others are not restarted until it works
+            again, also by later runs; the error names it.
+          - A unit that does not run, and a member that did not come back, need no healthy service to be started on a
+            mended setting.
+          - Turns are kept on the controller, by a lock in the folder C(labctl_lab_dir), else in C(.labctl) beside the
+            inventory. So they hold under every strategy, with any number of forks, and between two runs at once.
+          - Empty, which is the default, for a unit that may be restarted at any time.
+          - Taken by the action plugin; the module itself knows only O(hold).
+        type: dict
+        suboptions:
+          service:
+            description: Name of the service, the same on all hosts, such as V(hdfs-datanode).
+            type: str
+            required: true
+          checks:
+            description:
+              - What a healthy service looks like from this host, as O(labctl.stacks.ready#module:checks). They shall
+                hold what this member adds to it (that it is registered, say), as they are what the next one waits for.
+            type: list
+            elements: dict
+            required: true
+          timeout:
+            description: Seconds to wait for a healthy service, before the restart and again after it.
+            type: float
+            default: 120
+  hold:
+    description:
+      - Units that are not restarted though they are due; see RV(held). Made by the action plugin from
+        O(units[].rolling), not for use in playbooks.
+    type: list
+    elements: str
+    default: []
   config_digest:
     description: Digest of the configuration the units run on, such as RV(labctl.stacks.config_tree#module:digest).
     type: str
@@ -73,6 +112,19 @@ EXAMPLES = r"""
     units:
       - name: hdfs-namenode.service
         content: "{{ lookup('ansible.builtin.template', 'etc/systemd/system/hdfs-namenode.service.j2') }}"
+
+- name: Run this host's member of a store of three, and restart members one after the other
+  labctl.stacks.unit:
+    role: store
+    config_digest: "{{ __store_config.digest }}"
+    units:
+      - name: store.service
+        content: "{{ lookup('ansible.builtin.template', 'etc/systemd/system/store.service.j2') }}"
+        rolling:
+          service: store
+          checks:
+            - name: this member is one of a quorum
+              url: "http://{{ lab_address }}:8080/health"
 
 - name: Have a unit of the distribution running
   labctl.stacks.unit:
@@ -100,6 +152,18 @@ restarted:
   type: list
   elements: str
   sample: []
+held:
+  description: Units that are due for a restart and were not given their turn. Empty unless the task failed.
+  returned: always
+  type: list
+  elements: str
+  sample: []
+not_up:
+  description: Units that were started and did not come up.
+  returned: failure
+  type: list
+  elements: str
+  sample: [hdfs-namenode.service]
 stopped:
   description: Units that were stopped.
   returned: always
@@ -135,6 +199,7 @@ OPTIONS = {
             "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
         },
     },
+    "hold": {"type": "list", "elements": "str", "default": []},
     "config_digest": {"type": "str", "default": ""},
     "timeout": {"type": "float", "default": 90},
 }

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import os
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,15 @@ class BulkAction(ActionBase):  # type: ignore[misc]
         store_digest(path, str(manifest.get("sha256") or ""))
 
 
+def lab_folder(templar: Any, variables: Mapping[str, Any]) -> Path | None:
+    """The folder of ``labctl_lab_dir``, else ``.labctl`` beside the inventory; None where that is not a file."""
+    if lab_dir := templar.template(variables.get("labctl_lab_dir") or ""):
+        return Path(str(lab_dir)).absolute()
+    if inventory_dir := variables.get("inventory_dir"):
+        return Path(str(inventory_dir)).absolute() / ".labctl"
+    return None
+
+
 def digest_path(lab_dir: Path, host: str, role: str) -> Path:
     """Where the lab folder keeps the sha256 of a role's manifest on a host. Both names become one path part each."""
     parts = [part.replace("/", "_").lstrip(".") or "_" for part in (host, role)]
@@ -81,7 +91,7 @@ def store_digest(path: Path, sha256: str) -> None:
     with suppress(FileNotFoundError):
         if path.read_text() == content:
             return
-    _make_private(path.parent)
+    make_private(path.parent)
     descriptor, name = tempfile.mkstemp(prefix=".", dir=str(path.parent))
     with os.fdopen(descriptor, "w") as stream:
         stream.write(content)
@@ -91,10 +101,11 @@ def store_digest(path: Path, sha256: str) -> None:
     Path(name).replace(path)
 
 
-def _make_private(folder: Path) -> None:
+def make_private(folder: Path) -> None:
+    """Make a folder with its parents, all 0700 and the calling user's; existing ones are left."""
     if folder.exists():
         return
-    _make_private(folder.parent)
+    make_private(folder.parent)
     # Another fork may make it at the same moment.
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)

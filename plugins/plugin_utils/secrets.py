@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ansible_collections.labctl.stacks.plugins.module_utils.errors import InputError, LabError
 from ansible_collections.labctl.stacks.plugins.module_utils.secret_folder import SecretFolder
+from ansible_collections.labctl.stacks.plugins.plugin_utils.bulk import lab_folder
 
 #: What stands for a secret in check mode while the lab has none yet. Nothing of it is ever written.
 PLACEHOLDER = "(made by a run)"
@@ -17,10 +17,8 @@ PLACEHOLDER = "(made by a run)"
 
 def secret_folder(templar: Any, variables: Mapping[str, Any]) -> SecretFolder:
     """The folder of ``labctl_lab_dir``, else of ``.labctl`` beside the inventory; InputError without either."""
-    if lab_dir := templar.template(variables.get("labctl_lab_dir") or ""):
-        return SecretFolder(Path(str(lab_dir)).absolute())
-    if inventory_dir := variables.get("inventory_dir"):
-        return SecretFolder(Path(str(inventory_dir)).absolute() / ".labctl")
+    if folder := lab_folder(templar, variables):
+        return SecretFolder(folder)
     raise InputError(
         "there is no place for the secrets of this lab: the inventory is not a file",
         hint="set labctl_lab_dir to the folder that shall hold them",

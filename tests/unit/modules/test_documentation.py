@@ -14,7 +14,7 @@ from ansible_collections.labctl.stacks.plugins.module_utils.bulk import BULK_OPT
 
 MODULES = ("system", "config_tree", "unit", "ready")
 #: Options that the action turns into others.
-OF_ACTIONS = {"content"}
+OF_ACTIONS = {"content", "rolling"}
 
 
 def loaded(name: str) -> Any:

@@ -27,6 +27,7 @@ CHECK: dict[str, Any] = {
     "status": 200,
     "contains": "",
     "json": {},
+    "names": [],
     "command": [],
     "rc": 0,
 }
@@ -103,3 +104,16 @@ def test_an_answer_that_is_no_http_is_told_in_a_bounded_line() -> None:
         thread.join()
     assert seen
     assert len(seen) < 300
+
+
+def test_names_that_cannot_be_resolved_are_named() -> None:
+    check = {**CHECK, "names": ["localhost", "no-such-host.invalid"]}
+    assert look({**check, "names": ["localhost"]}, 5) == ""
+    assert look(check, 20) == "no-such-host.invalid cannot be resolved"
+    assert recorded(check) == {"name": "x", "names": ["localhost", "no-such-host.invalid"]}
+
+
+@pytest.mark.parametrize("name", ["", "-s", "a b", "a\nb"])
+def test_what_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match="are no host names"):
+        check_options([{**CHECK, "names": [name]}])

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -105,14 +106,19 @@ class Box:
         self.root = root
         self.systemd = FakeSystemd(state)
 
-    def run(self, config: str = "", *, check: bool = False, **more: Any) -> list[str]:
+    def run(self, config: str = "", *, check: bool = False, hold: bool = False, **more: Any) -> list[str]:
         """The verbs systemd was told by a run; a unit without name is none."""
         option = {"name": "x.service", "content_b64": None, "enabled": True, "state": "started", **more}
         options = [option] if more.get("name") != "" else []
         call = Call(Manifest.load("hdfs", self.root), "unit/main", {}, check)
         self.systemd.told = []
-        converge(call, options, config, 1, self.systemd)
+        held = frozenset(["x.service"] if hold else [])
+        self.outcome = converge(call, options, config, 1, self.systemd, held)
         return self.systemd.told
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return Manifest.load("hdfs", self.root).records("unit/main", "units")["x.service"]
 
     def manifest(self) -> bytes:
         return (self.root / "manifest.d/hdfs.json").read_bytes()
@@ -200,3 +206,47 @@ def test_a_unit_that_another_role_has_started_on_the_same_is_not_restarted(tmp_p
         call = Call(Manifest.load(role, tmp_path), "unit/main", {}, check=False)
         converge(call, [option], config, 1, box.systemd)
         assert box.systemd.told == told, role
+
+
+def test_a_restart_that_is_held_back_stays_due_and_is_announced(tmp_path: Path) -> None:
+    box = Box(tmp_path, RUNNING)
+    box.run("a")
+    for _ in range(2):
+        assert box.run("b", hold=True) == []
+        assert box.outcome.values["held"] == ["x.service"]
+        assert box.outcome.values["restarted"] == []
+        assert len(box.outcome.changes) == 1
+        assert box.record["pending"], "the verifier must see it"
+    assert box.run("b") == ["restart"]
+    assert box.run("b", hold=True) == []
+    assert box.outcome.changes == []
+    assert "pending" not in box.record
+
+
+def test_going_back_to_what_a_held_unit_still_runs_on_needs_no_restart(tmp_path: Path) -> None:
+    box = Box(tmp_path, replace(RUNNING, invocation="1"))
+    box.run("a")
+    box.run("b", hold=True)
+    assert box.record["invocation"] == "1"
+    assert box.run("a") == []
+
+
+def test_a_unit_that_does_not_run_is_not_held(tmp_path: Path) -> None:
+    assert Box(tmp_path, STOPPED).run("a", hold=True) == ["enable", "restart"]
+
+
+def test_a_unit_that_was_never_started_by_us_stays_due(tmp_path: Path) -> None:
+    box = Box(tmp_path, RUNNING)
+    assert box.run("a", hold=True) == []
+    assert box.run("a") == ["restart"]
+
+
+def test_a_held_restart_on_a_file_that_was_put_back_is_not_lost(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("ansible_collections.labctl.stacks.plugins.module_utils.units.FOLDER", tmp_path)
+    box = Box(tmp_path / "root", RUNNING)
+    text = base64.b64encode(b"[Install]\n").decode()
+    box.run("a", content_b64=text)
+    (tmp_path / "x.service").write_text("[Install]\n# edited\n")
+    assert "restart" not in box.run("a", hold=True, content_b64=text)
+    assert (tmp_path / "x.service").read_text() == "[Install]\n"
+    assert "restart" in box.run("a", content_b64=text)
