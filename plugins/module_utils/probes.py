@@ -191,9 +191,12 @@ def _command(argv: list[str], rc: int, timeout: float) -> str:
 
 
 def _names(names: list[str], timeout: float) -> str:
-    """By getent, as whatever the host's nsswitch.conf names may take its time."""
+    """By getent, as whatever the host's nsswitch.conf names may take its time.
+
+    ahosts rather than hosts, which would ask a name server for IPv6 addresses of names in /etc/hosts.
+    """
     try:
-        argv = ["getent", "hosts", *names]
+        argv = ["getent", "ahosts", *names]
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired:
         return f"no answer from the resolver after {timeout:.1f} s"

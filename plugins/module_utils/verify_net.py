@@ -49,6 +49,10 @@ class Answers(Files):
                 address = self.network.address(record["host"])
                 if address is not None and address not in self.network.own:
                     self.network.begin(record, address, int(record["port"]), b"")
+            elif "names" in record:
+                strangers = [name for name in record["names"] if self.network.address(name) is None]
+                if strangers:
+                    self.programs[id(record)] = Program(["getent", "ahosts", *strangers], ANSWER)
             elif kind == "probes" and "argv" in record:
                 self.programs[id(record)] = Program(record["argv"], float(record.get("timeout", ANSWER)))
         except Exception as exc:  # noqa: BLE001, RUF100
@@ -86,10 +90,23 @@ class Answers(Files):
                 self.judge(kind, name, record, status, body)
         elif "url" in record:
             self.judge(kind, name, record, *https_answer(record["url"]))
+        elif "names" in record:
+            self.see_names(record, name, kind)
         elif "command" in record:
             self.skipped.append(name)
         else:
             raise ValueError("not a check that is known: made by a newer labctl")
+
+    def see_names(self, record: dict[str, Any], name: str, kind: str) -> None:
+        """Names that must resolve: by /etc/hosts, or whatever else this host asks for those that are not in it."""
+        if id(record) in self.network.seen:
+            raise ValueError(self.network.seen[id(record)])
+        if id(record) in self.programs:
+            code, output = self.programs[id(record)].wait()
+            if code:
+                known = output.split()
+                lost = [one for one in record["names"] if self.network.address(one) is None and one not in known]
+                self.tell(kind, name, "names", "resolved", f"{', '.join(lost)} cannot be")
 
     def port(self, host: str, port: int, record: dict[str, Any], name: str) -> str:
         """Nothing when the port takes connections. Of an address of our own the kernel's table is asked."""
@@ -206,11 +223,12 @@ class Network:
                 continue
         if host == "localhost":
             return b"\x7f\0\0\1"
-        for line in text_of("/etc/hosts").splitlines():
-            fields = line.partition("#")[0].split()
-            if host in fields[1:]:
-                return self.address(fields[0])
-        return None
+        if "hosts" not in self._cached:
+            lines = [line.partition("#")[0].split() for line in text_of("/etc/hosts").splitlines()]
+            # The first line with a name counts.
+            self._cached["hosts"] = {name: fields[0] for fields in reversed(lines) for name in fields[1:]}
+        literal = self._cached["hosts"].get(host)
+        return self.address(literal) if literal and literal != host else None
 
     def parts(self, url: str) -> tuple[bytes | None, int, bytes]:
         """Address, port and request of an http URL."""

@@ -64,6 +64,7 @@ TASKS = r"""
     checks:
       - {name: web, port: 8123}
       - {name: site, url: "http://127.0.0.1:8123/", contains: Directory listing}
+      - {name: names, names: [localhost, box]}
       - {name: costly, command: [/bin/true]}
 - name: other
   labctl.stacks.config_tree:

@@ -91,7 +91,7 @@ def of_folders() -> list[Harm]:
 def of_system() -> list[Harm]:
     """Packages, users, groups and kernel settings."""
     ping, user, group = "package iputils-ping", "user vfy", "group vfyextra"
-    status, keep = "/var/lib/dpkg/status", "cp -p /etc/passwd /etc/group /var/lib/dpkg/status /root/"
+    status, keep = "/var/lib/dpkg/status", "cp -p /etc/passwd /etc/group /etc/gshadow /var/lib/dpkg/status /root/"
     edits = {
         # As apt would leave it; the lists of packages are not fetched for this.
         "package removed": (ping, "dpkg --force-depends --force-remove-essential -r iputils-ping >/dev/null 2>&1"),
@@ -99,11 +99,11 @@ def of_system() -> list[Harm]:
         "user's shell": (user, "sed -i '/^vfy:/s,[^:]*$,/bin/sh,' /etc/passwd"),
         "user's home": (user, "sed -i '/^vfy:/s,/var/lib/vfy,/root,' /etc/passwd"),
         "membership": (user, "sed -i '/^vfyextra:/s/vfy$//' /etc/group"),
-        "group removed": (group, "sed -i /^vfyextra:/d /etc/group"),
+        "group removed": (group, "sed -i /^vfyextra:/d /etc/group /etc/gshadow"),
     }
     harms = []
     for name, (item, do) in edits.items():
-        undo = "cp -p /root/passwd /root/group /etc/; cp -p /root/status /var/lib/dpkg/status"
+        undo = "cp -p /root/passwd /root/group /root/gshadow /etc/; cp -p /root/status /var/lib/dpkg/status"
         if name == "package removed":
             keep_files = (
                 "tar -cPf /root/ping.tar $(dpkg -L iputils-ping | while read -r f; do test -d $f || echo $f; done)"
@@ -114,6 +114,8 @@ def of_system() -> list[Harm]:
             )
         items = {item, user} if name == "group removed" else {item}
         harms.append(Harm(name, f"{keep}; {do}", undo, frozenset(items), "accounts and packages"))
+    hide, show = "cp -p /etc/hosts /root/hosts; sed -i 's/\\bbox\\b/bax/' /etc/hosts", "cp -p /root/hosts /etc/hosts"
+    harms.append(Harm("name of a host", hide, show, frozenset({"check names"}), "/etc/hosts"))
     key = "net.ipv4.tcp_keepalive_time"
     path = "/proc/sys/net/ipv4/tcp_keepalive_time"
     harms.append(Harm("sysctl", f"echo 7000 > {path}", f"echo 7100 > {path}", frozenset({f"sysctl {key}"}), key))

@@ -230,6 +230,20 @@ def test_a_port_counts_as_ready_would_count_it(box: Box) -> None:
         assert port_drift(box, "127.0.0.1", server.getsockname()[1]) == [("check", "it", "port")]
 
 
+def test_names_are_looked_up_and_those_without_an_address_told(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = {"name": "peers", "names": ["here", "there", "localhost"]}
+    box.write({"ready/main": {"checks": [check]}})
+    text_of = verify_net.text_of
+    hosts = "10.0.0.1 here\n10.0.0.2 also there # no elsewhere\n"
+    monkeypatch.setattr(verify_net, "text_of", lambda path: hosts if path == "/etc/hosts" else text_of(path))
+    look = box.look()
+    assert (look.drift, look.skipped) == ([], []), "all are in /etc/hosts"
+    check["names"] += ["elsewhere.invalid"]
+    box.write({"ready/main": {"checks": [check]}})
+    (drift,) = box.look().drift
+    assert drift[1:] == ("check", "peers", "names", "resolved", "elsewhere.invalid cannot be")
+
+
 def test_a_port_of_a_name_that_only_a_server_knows_is_told_as_skipped(box: Box) -> None:
     box.write({"ready/main": {"checks": [{"name": "it", "host": "no.such.invalid", "port": 1}]}})
     look = box.look()
