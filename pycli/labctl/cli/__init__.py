@@ -13,6 +13,7 @@ from ansible_collections.labctl.stacks.plugins.module_utils.errors import InputE
 
 from labctl.cli import (
     artifacts,
+    bundle,
     check,
     diff,
     doctor,
@@ -92,6 +93,7 @@ for command in (
     runs,
     replay,
     artifacts,
+    bundle,
     down,
     doctor,
     version,

@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError, PreflightError, ProviderError
+from ...lab import Lab
+from ...lablock import LabLock
 from ...paths import cache_dir, make_dir
 from ...stacks import STACKS
 from ...store.catalogue import Artifact
@@ -34,7 +36,7 @@ from ...store.store import Resolved, Store
 from ...store.tree import Entry, tree_digest
 from ..base import Progress
 from .image_build import FILES, LINKS, build
-from .image_tar import pack, unpack
+from .image_tar import name_of, unpack
 from .rootfs import remove_tree, unmount
 from .state import locked, write_text
 
@@ -159,10 +161,42 @@ def present(digest: str) -> bool:
 
 
 def remembered(recipe: Recipe) -> Locked | None:
-    """The image that was last made for a recipe on this machine."""
-    with contextlib.suppress(OSError, ValueError):
-        return Locked.from_dict(json.loads((folder() / f"{recipe.digest}.json").read_text()))
+    """The image that was last made for a recipe on this machine, or came in a bundle."""
+    imported = Store().root / "records" / f"image-{recipe.digest}.json"
+    for path in (folder() / f"{recipe.digest}.json", imported):
+        with contextlib.suppress(OSError, ValueError):
+            if (found := Locked.from_dict(json.loads(path.read_text()))).recipe == recipe.digest:
+                return found
     return None
+
+
+def lock_of(lab: Lab) -> Locked | None:
+    """The image that a lab keeps to; None where it has none locked. InputError for a lock that was edited."""
+    lock = LabLock(lab.spec.parent)
+    data = lock.image()
+    try:
+        return Locked.from_dict(data) if data else None
+    except ValueError as exc:
+        raise InputError(f"{lock.path}: image: {exc}", hint="Put the file back, or: labctl lock --upgrade") from exc
+
+
+def of_lab(lab: Lab, progress: Progress) -> Locked:
+    """Have the image that a lab keeps to; what was not locked yet is, by this. Raises as :func:`ensure` does."""
+    before, lock = lock_of(lab), LabLock(lab.spec.parent)
+    found = ensure(recipe_for(lab.provider.image, lab.stacks), before, progress)
+    if found != before:
+        lock.record_image(found.to_dict())
+    Store().remember_lab(lock.path)
+    return found
+
+
+def forget(recipe: Recipe) -> None:
+    """Have the next image of a recipe be made of the packages that are current then. Images themselves stay."""
+    records = Store().root / "records"
+    sets = [records / f"{source.key}.json" for source in recipe.set_of().sources]
+    for path in (folder() / f"{recipe.digest}.json", records / f"image-{recipe.digest}.json", *sets):
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            path.unlink()
 
 
 def wanted(recipe: Recipe, lock: Locked | None) -> Locked | None:
@@ -221,7 +255,7 @@ def _make(recipe: Recipe, found: Locked | None, strict: bool, parent: Path, prog
             packages = _packages(recipe, found if strict else None, progress)
             progress("", f"building the {recipe.suite} image ({len(packages.entries)} packages)")
             build(recipe.packages, packages, root, progress)
-            made = Locked(recipe.digest, *pack(root, None), packages.entries)
+            made = Locked(recipe.digest, *name_of(root), packages.entries)
             if found and strict and made.digest != found.digest:
                 raise PreflightError(
                     f"the image of the locked packages has digest sha256:{made.digest} here, "

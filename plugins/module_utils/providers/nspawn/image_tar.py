@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,22 +21,27 @@ from ..command import environment, find
 _COMMON = ("--numeric-owner", "--xattrs", "--xattrs-include=*", "--file=-")
 
 
-def pack(root: Path, target: BinaryIO | None) -> tuple[str, int]:
-    """Write the tar of a folder to ``target``, or nowhere; its sha256 in hex and its bytes. Raises ProviderError."""
+@contextmanager
+def stream(root: Path) -> Iterator[BinaryIO]:
+    """The tar of a folder, to be read to its end. Raises ProviderError where tar fails."""
     argv = [
         find("tar") or "tar", "--create", "--sort=name", "--format=posix",
         "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime", *_COMMON, f"--directory={root}", ".",
     ]  # fmt: skip
-    digest, size = hashlib.sha256(), 0
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment()) as tar:
         assert tar.stdout is not None  # noqa: S101 - for the type checker; a pipe was asked for
-        while block := tar.stdout.read(CHUNK):
-            digest.update(block)
-            size += len(block)
-            if target is not None:
-                target.write(block)
+        yield tar.stdout  # type: ignore[misc]
     if tar.returncode != 0:
         raise ProviderError(f"the image {root} cannot be read: tar ended with {tar.returncode}")
+
+
+def name_of(root: Path) -> tuple[str, int]:
+    """The sha256 in hex and the bytes of a folder's tar, which is written nowhere. Raises ProviderError."""
+    digest, size = hashlib.sha256(), 0
+    with stream(root) as tar:
+        while block := tar.read(CHUNK):
+            digest.update(block)
+            size += len(block)
     return digest.hexdigest(), size
 
 

@@ -18,11 +18,9 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
-from ...errors import Finding, InputError, LabError, PreflightError, ProviderError
+from ...errors import Finding, LabError, PreflightError, ProviderError
 from ...lab import HostSpec, Lab
-from ...lablock import LabLock
 from ...paths import STATE_ROOT, make_dir
-from ...store.store import Store
 from .. import ssh
 from ..base import Change, Host, Progress, Provider, no_progress
 from . import firewall, image, network, preflight, state, supervisor
@@ -146,7 +144,7 @@ class NspawnProvider(Provider):
     def _needs(self, idle: set[str]) -> list[Finding]:
         """What hosts that do not run yet need."""
         new = sum(1 for host in idle if self.layout.host(host) is None)
-        build = new > 0 and image.must_build(self.recipe, self._locked())
+        build = new > 0 and image.must_build(self.recipe, image.lock_of(self.lab))
         findings = preflight.programs(build) + preflight.kernel() + preflight.overlay_support(STATE_ROOT)
         findings += preflight.memory(spec.memory for spec in self.lab.hosts if spec.name in idle)
         findings += preflight.disk(
@@ -193,26 +191,7 @@ class NspawnProvider(Provider):
         """The image that new hosts lie over; None where every host is there, as each keeps the one it was made from."""
         if all(self.layout.host(spec.name) for spec in self.lab.hosts):
             return None
-        before = self._locked()
-        found = image.ensure(self.recipe, before, progress)
-        if found != before:
-            self._lock.record_image(found.to_dict())
-        Store().remember_lab(self._lock.path)
-        return image.path_of(found.digest)
-
-    @property
-    def _lock(self) -> LabLock:
-        return LabLock(self.lab.spec.parent)
-
-    def _locked(self) -> image.Locked | None:
-        """The image that the lab keeps to."""
-        data = self._lock.image()
-        try:
-            return image.Locked.from_dict(data) if data else None
-        except ValueError as exc:
-            raise InputError(
-                f"{self._lock.path}: image: {exc}", hint="Put the file back, or: labctl lock --upgrade"
-            ) from exc
+        return image.path_of(image.of_lab(self.lab, progress).digest)
 
     def _network(self, lab_id: str, progress: Progress) -> state.LabRecord:
         """Subnet, addresses, bridge and rules. One lab at a time, or two would find the same subnet free."""
