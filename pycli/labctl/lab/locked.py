@@ -46,6 +46,10 @@ def upgrade(lab: Lab, words: list[str], tell: Listener, *, accept_unpinned: bool
     lock.record(new, anew={name for name, *_ in new})
     if not words:
         lock.record_image(None)  # the next host that is made brings the current one
+        if lab.provider.type == "nspawn":
+            from ansible_collections.labctl.stacks.plugins.module_utils.providers.nspawn import image
+
+            image.forget(image.recipe_for(lab.provider.image, lab.stacks))
     store.remember_lab(lock.path)
     return [
         {"name": name, "before": _text(before.get(name, {})), "after": _text(versions)}

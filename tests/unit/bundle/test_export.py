@@ -66,12 +66,13 @@ def test_a_bundle_of_a_lab_brings_it_up_elsewhere_without_its_secrets(tmp_path: 
         "wheels/labctl-0.1.0-py3-none-any.whl",
         "wheels/typer-0.29.2-py3-none-any.whl",
         "lab/group_vars/all.yml",
+        "lab/lab.lock",
         "lab/lab.yml",
         "lab/static.yml",
     ]
     there = Store(tmp_path / "there" / "store")
     found = load(tmp_path / "b", tmp_path / "new", Trust(digest=made.digest), lambda event: None, there)
-    assert sorted(found.written) == ["group_vars/all.yml", "lab.yml", "static.yml"]
+    assert sorted(found.written) == ["group_vars/all.yml", "lab.lock", "lab.yml", "static.yml"]
     assert load_lab(tmp_path / "new/lab.yml").name == "mine"
     assert there.find(wheels.wheels())
     assert b"canary" not in b"".join(path.read_bytes() for path in (tmp_path / "new").rglob("*") if path.is_file())

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.labctl.stacks.plugins.module_utils.errors import InputError, PreflightError, ProviderError
+from ansible_collections.labctl.stacks.plugins.module_utils.lab import load_lab
+from ansible_collections.labctl.stacks.plugins.module_utils.lablock import LabLock
 from ansible_collections.labctl.stacks.plugins.module_utils.providers.base import no_progress
 from ansible_collections.labctl.stacks.plugins.module_utils.providers.nspawn import image, image_build, image_tar
 from ansible_collections.labctl.stacks.plugins.module_utils.store.sources import debian
@@ -254,3 +256,31 @@ def test_a_lock_of_another_recipe_is_not_this_labs(cache: Path, monkeypatch: pyt
     other = dataclasses.replace(RECIPE, packages=(*RECIPE.packages, "nftables"))
     assert image.wanted(RECIPE, made) == made
     assert image.wanted(other, made) is None
+
+
+def test_a_lab_keeps_to_its_image_and_an_upgrade_brings_the_current_one(
+    cache: Path, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_with(monkeypatch, BUILD)
+    (tmp_path / "lab.yml").write_text("name: kept\nprovider: nspawn\nhosts: {one: {}}\nstacks: []\n")
+    lab = load_lab(tmp_path / "lab.yml")
+    first = image.of_lab(lab, no_progress)
+    assert image.lock_of(lab) == first
+    make_deb(archive, "added", made=1_700_000_001)
+    image.forget(image.recipe_for("debian-13", ()))
+    assert image.of_lab(lab, no_progress) == first
+    LabLock(tmp_path).record_image(None)
+    second = image.of_lab(lab, no_progress)
+    assert (second.packages != first.packages, image.lock_of(lab)) == (True, second)
+
+
+def test_a_locked_image_that_was_edited_is_bad_input(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_with(monkeypatch, BUILD)
+    (tmp_path / "lab.yml").write_text("name: kept\nprovider: nspawn\nhosts: {one: {}}\nstacks: []\n")
+    lab = load_lab(tmp_path / "lab.yml")
+    data = image.of_lab(lab, no_progress).to_dict()
+    LabLock(tmp_path).record_image({**data, "files": []})
+    with pytest.raises(InputError, match=r"lab\.lock: image: the files are not those"):
+        image.of_lab(lab, no_progress)

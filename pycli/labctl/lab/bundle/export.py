@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ansible_collections.labctl.stacks.plugins.module_utils.errors import Finding, InputError, PreflightError
 from ansible_collections.labctl.stacks.plugins.module_utils.lab import Lab
+from ansible_collections.labctl.stacks.plugins.module_utils.lablock import LabLock
 from ansible_collections.labctl.stacks.plugins.module_utils.stacks import STACKS
 
 from labctl.lab import artifacts as catalogue
@@ -106,9 +107,13 @@ def export(lab: Lab, target: Path, tell: Listener, *, key: Path | None = None) -
 
 
 def _artifacts(lab: Lab, store: Store, parts: _Parts, tell: Listener) -> None:
-    wanted = [*catalogue.named(catalogue.needed(lab), store), wheels.wheels()]
-    for artifact, found in zip(wanted, catalogue.fetch(wanted, tell, store), strict=True):
-        _add(artifact, found, store, parts)
+    """Add what the lab's stacks install, as the lab has it locked; what was not locked yet is, by this."""
+    lock = LabLock(lab.spec.parent)
+    wanted = [lock.wanted(name, None, store) for name in catalogue.needed(lab)]
+    found = catalogue.fetch([*wanted, wheels.wheels()], tell, store, lock=lock)
+    lock.record([(one.name, one.version, one.arch, two.digest) for one, two in zip(wanted, found, strict=False)])
+    for artifact, resolved in zip([*wanted, wheels.wheels()], found, strict=True):
+        _add(artifact, resolved, store, parts)
 
 
 def _add(artifact: Artifact, found: Resolved, store: Store, parts: _Parts) -> None:
@@ -139,10 +144,9 @@ def _image(lab: Lab, store: Store, parts: _Parts, tell: Listener) -> None:
     if findings := preflight.machine():
         raise PreflightError("the hosts' image cannot be read", hint=findings[0].mend, findings=tuple(findings))
     recipe = image.recipe_for(lab.provider.image, lab.stacks)
-    lock = image.lock_of(lab)
-    if image.must_build(recipe, lock) and (findings := preflight.programs(build=True)):
+    if image.must_build(recipe, image.lock_of(lab)) and (findings := preflight.programs(build=True)):
         raise PreflightError("the hosts' image cannot be built here", findings=tuple(findings))
-    made = image.ensure(recipe, lock, lambda host, step: tell(Event("host", "image", step)))
+    made = image.of_lab(lab, lambda host, step: tell(Event("host", "image", step)))
     packages = recipe.set_of(made.files)
     title = f"packages of {recipe.image}"
     found = store.resolve(

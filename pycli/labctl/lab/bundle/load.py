@@ -80,6 +80,9 @@ def load(path: Path, folder: Path, trust: Trust, tell: Listener, store: Store | 
             _check_room(store.root, index, blobs)
             staged = _stage(reader, index, blobs)
             _take(index, staged, blobs, store.root)
+            # Before the lab is there: what it keeps to is not to be collected.
+            if "lab.lock" in lab_files:
+                store.remember_lab(target / "lab.lock")
             written = _write_lab(target, {name: staged[one.path] for name, one in lab_files.items()})
     return Imported(digest_of(reader.raw), index, target, written, _notes(index))
 
