@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typer
 
-from labctl.cli.artifacts import add, build, fetch, gc, verify
+from labctl.cli.artifacts import add, build, fetch, gc, sbom, verify
 from labctl.cli.artifacts import list as listing
 
 
@@ -16,6 +16,6 @@ def register(cli: typer.Typer) -> None:
         no_args_is_help=True,
         rich_markup_mode=None,
     )
-    for command in (listing, fetch, build, verify, gc, add):
+    for command in (listing, fetch, build, verify, gc, add, sbom):
         command.register(artifacts)
     cli.add_typer(artifacts, name="artifacts")
