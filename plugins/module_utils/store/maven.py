@@ -12,14 +12,12 @@ import contextlib
 import os
 import re
 import shutil
-import signal
-import subprocess
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 from ..errors import PreflightError
+from . import process
 from .jars import Jar
 
 #: Told how many bytes are there, and of how many.
@@ -27,7 +25,6 @@ Bytes = Callable[[int, int], None]
 
 #: Seconds after which an ``mvn`` that brings nothing is taken for stuck.
 STALL = 180.0
-POLL = 0.2
 
 # Both generations of Maven's transports, so that a silent server does not hang a run for half an hour.
 _TRANSPORT = (
@@ -83,7 +80,6 @@ def copy_jars(
     work.joinpath("pom.xml").write_text(text)
     out = work / "jars"
     command = [
-        *_dies_with_us(),
         program, "--batch-mode", "--no-transfer-progress",
         "--strict-checksums" if strict else "--lax-checksums",
         *_settings(),
@@ -96,14 +92,15 @@ def copy_jars(
         "-DincludeScope=runtime",
     ]  # fmt: skip
     log = work / "mvn.log"
-    with log.open("wb") as output:
-        # A process group of its own: an interrupt reaches us, and we end mvn and whatever it started.
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        with _ended(process):
-            _wait(process, work / "repository", progress)
-    if process.returncode != 0:
+    repository = work / "repository"
+
+    def watch() -> int:
+        present = _bytes_below(repository)
+        if progress:
+            progress(present)
+        return present
+
+    if process.run(command, log, cwd=work, env=os.environ, stall=STALL, watch=watch) != 0:
         raise PreflightError(f"mvn failed: {_cause(log.read_text(errors='replace'))}")
     return out
 
@@ -121,12 +118,6 @@ def unexpected(work: Path, jars: Iterable[Jar]) -> list[str]:
     return sorted(path.name for path in (work / "jars").glob("*") if path.name not in expected)
 
 
-def _dies_with_us() -> list[str]:
-    """A prefix that has the kernel end mvn when we are killed without a chance to do so; util-linux has it."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
-
-
 def _settings() -> list[str]:
     """Under sudo, the caller's own Maven settings (mirrors, proxies), which root's mvn would not look at."""
     user = os.environ.get("SUDO_USER", "")
@@ -139,45 +130,12 @@ def _settings() -> list[str]:
     return []
 
 
-def _wait(process: subprocess.Popen[bytes], repository: Path, progress: Callable[[int], None] | None) -> None:
-    """Until mvn ends, telling how many bytes of jars there are; PreflightError when none come for too long."""
-    last, since = -1, time.monotonic()
-    while True:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(POLL)
-            return
-        present = _bytes_below(repository)
-        if present != last:
-            last, since = present, time.monotonic()
-            if progress:
-                progress(present)
-        elif time.monotonic() - since > STALL:
-            raise PreflightError(
-                f"mvn brought nothing for {STALL:.0f} s", hint="Check the network and Maven's mirror, then try again."
-            )
-
-
 def _bytes_below(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*.[jz][ai][rp]*"):
         with contextlib.suppress(OSError):
             total += path.stat().st_size
     return total
-
-
-@contextlib.contextmanager
-def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Whatever happens inside, the process group has ended after it."""
-    try:
-        yield
-    finally:
-        if process.poll() is None:
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, number)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(5)
-                    break
 
 
 def _cause(log: str) -> str:

@@ -34,6 +34,7 @@ def run(
 ) -> int:
     """Run a program in a process group of its own, its output to ``log``; its exit code.
 
+    It stays in our session, where whoever interrupts us finds it (``lab/interrupt.py`` has the steps' programs ended).
     However we leave, by an interrupt too, the program and all it started have ended; when we are killed, the kernel
     ends the program. ``watch`` is called a few times a second; when its answer has not changed for ``stall`` seconds
     (0: no matter how long), PreflightError is raised. ``identity`` is whom to run it as, for Popen.
@@ -46,7 +47,7 @@ def run(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
+            process_group=0,
             **(identity or {}),
         )
         with _ended(process):
@@ -58,7 +59,10 @@ def run(
                 if seen != last:
                     last, since = seen, time.monotonic()
                 elif stall and time.monotonic() - since > stall:
-                    raise PreflightError(f"{Path(argv[0]).name} did nothing for {stall:.0f} s")
+                    raise PreflightError(
+                        f"{Path(argv[0]).name} did nothing for {stall:.0f} s",
+                        hint="Check the network and the mirror it asks, then try again.",
+                    )
 
 
 def _dies_with_us() -> list[str]:

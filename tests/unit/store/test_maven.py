@@ -186,7 +186,7 @@ def test_silent_mvn_is_given_up(registry: Registry, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(mvn, "STALL", 1.0)
     work = tmp_path / "work"
     work.mkdir()
-    with pytest.raises(PreflightError, match="mvn brought nothing"):
+    with pytest.raises(PreflightError, match="mvn did nothing for 1 s"):
         mvn.copy_jars(mvn.pom([jar("one", b"1")], alone=True), "p", work, layout=False)
     assert not alive(int((registry.folder / "pid").read_text()))
 
