@@ -64,7 +64,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
         if newurl.split(":", 1)[0].lower() not in self.schemes:
-            raise PreflightError(f"redirected to {newurl}, which is not {' or '.join(self.schemes)}")
+            raise PreflightError(f"{req.full_url}: redirected to {newurl}, which is not {' or '.join(self.schemes)}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 

@@ -78,6 +78,7 @@ class _Live:
         self._phase = ""
         self._hosts: dict[str, str] = {}
         self._artifacts: dict[str, Event] = {}
+        self._paces: dict[str, Pace] = {}
         self._task = ""
         self._count = 0
         self._spinner = Spinner("dots" if app.err.encoding.lower().startswith("utf") else "line")
@@ -93,6 +94,7 @@ class _Live:
                 self._hosts[event.subject] = event.text
             elif event.kind == "artifact":
                 self._artifacts[event.subject] = event
+                self._paces.setdefault(event.subject, Pace()).at(event.done, event.text, time.monotonic())
             elif event.kind == "task":
                 self._task, self._count = event.subject, self._count + 1
             elif event.kind == "done":
@@ -134,13 +136,40 @@ class _Live:
 
         row = Table.grid(padding=(0, 1))
         if event.total and event.done < event.total:
-            amount = f"{size(event.done)} of {size(event.total)}"
+            amount = f"{size(event.done)} of {size(event.total)}{self._paces[name].text(event.total)}"
             row.add_row(
                 Text(f"  {name}:"), ProgressBar(event.total, event.done, width=24), Text(f"{amount} {event.text}")
             )
         else:
             row.add_row(Text(f"  {name}: {event.text}"))
         return row
+
+
+class Pace:
+    """How fast bytes come, over the last seconds, and how long the rest takes."""
+
+    WINDOW = 5.0
+
+    def __init__(self) -> None:
+        self._step = ""
+        self._points: list[tuple[float, int]] = []
+
+    def at(self, done: int, step: str, now: float) -> None:
+        """So many bytes were there at this time; another step begins anew."""
+        if step != self._step or (self._points and done < self._points[-1][1]):
+            self._step, self._points = step, []
+        self._points.append((now, done))
+        while len(self._points) > 2 and now - self._points[0][0] > self.WINDOW:
+            self._points.pop(0)
+
+    def text(self, total: int) -> str:
+        """``, 12.3 MB/s, 0:42 left``; empty where it is too early to tell."""
+        (since, before), (now, done) = self._points[0], self._points[-1]
+        if now - since < 0.5 or done <= before:
+            return ""
+        speed = (done - before) / (now - since)
+        left = int((total - done) / speed)
+        return f", {size(int(speed))}/s, {left // 60}:{left % 60:02} left"
 
 
 def size(count: int) -> str:
