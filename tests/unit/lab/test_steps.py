@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -77,19 +78,23 @@ def test_an_interrupt_ends_programs_but_not_what_left_our_session(number: signal
         env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
     )
     assert process.stdout is not None
-    for _ in range(3):
-        assert process.stdout.readline() == "started\n"
-    deadline = time.monotonic() + 20
-    while len(children(f"sleep {ours}")) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(number)
-    process.send_signal(number)
-    assert process.communicate(timeout=30)[0] == f"interrupted {number.name}\n"
-    assert children(f"sleep {ours}") == []
-    supervisors = children(f"sleep {seconds}")
-    assert len(supervisors) == 1
-    os.kill(supervisors[0], signal.SIGKILL)
+    try:
+        for _ in range(3):
+            assert process.stdout.readline() == "started\n"
+        deadline = time.monotonic() + 20
+        while len(children(f"sleep {ours}")) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(number)
+        process.send_signal(number)
+        assert process.communicate(timeout=30)[0] == f"interrupted {number.name}\n"
+        assert children(f"sleep {ours}") == []
+        assert len(children(f"sleep {seconds}")) == 1
+    finally:
+        process.kill()
+        for pid in (*children(f"sleep {ours}"), *children(f"sleep {seconds}")):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def test_a_record_says_how_a_run_ended(lab: Lab) -> None:
