@@ -105,12 +105,13 @@ def collect(root: Path, budget: int | None, *, dry_run: bool = False) -> Collect
         return Collected((), 0, 0)
     with alone(root):
         used = needed(root)
-        left = _size([root, *_images()])
+        caches = list(_build_caches())
+        left = _size([root, *_images()]) + sum(unit.size for unit in caches)
         removed: list[Unit] = []
         for unit in _rubbish(root, used.images):
             left -= unit.size
             removed.append(_gone(unit, root, dry_run=dry_run))
-        rest = [*_trees(root, used.trees), *_image_units(used.images)]
+        rest = [*caches, *_trees(root, used.trees), *_image_units(used.images)]
         for unit in sorted(rest, key=lambda unit: unit.used):
             if budget is None or left <= budget:
                 break
@@ -120,7 +121,7 @@ def collect(root: Path, budget: int | None, *, dry_run: bool = False) -> Collect
             for unit in _rubbish(root, used.images):  # blobs that only removed trees were made of
                 left -= unit.size
                 removed.append(_gone(unit, root, dry_run=False))
-            left = _size([root, *_images()])
+            left = _size([root, *_images(), *(path for unit in caches for path in unit.paths if path.exists())])
         kept = _size([root / "trees" / digest for digest in used.trees])
     return Collected(tuple(removed), left, kept)
 
@@ -184,6 +185,12 @@ def _image_units(used: set[str]) -> Iterator[Unit]:
     for path in _images():
         if path.name not in used:
             yield Unit("image", path.name, (path,), _size([path]), path.stat().st_mtime)
+
+
+def _build_caches() -> Iterator[Unit]:
+    """What compilers keep to be quicker the next time: under a budget it goes before anything that was built."""
+    for path in sorted((cache_dir() / "go").glob("*")):
+        yield Unit("build cache", path.name, (path,), _size([path]), 0)
 
 
 def _trees(root: Path, used_trees: set[str]) -> Iterator[Unit]:

@@ -174,6 +174,19 @@ def test_images_that_no_host_lies_over_go_too(store: Store, mirror: Mirror, noth
     assert [path.name for path in (tmp_path / "cache/images/nspawn").iterdir()] == ["aaaa"]
 
 
+def test_what_compilers_keep_goes_before_what_they_built(store: Store, mirror: Mirror, tmp_path: Path) -> None:
+    found = put(store, mirror, "one", days=30)
+    package = tmp_path / "cache/go/build/ab/package"
+    package.parent.mkdir(parents=True)
+    package.write_bytes(b"p" * 500_000)
+    assert collect(store.root, None).removed == ()
+    everything = collect(store.root, None).left
+    done = collect(store.root, everything - 1)
+    assert [(unit.kind, unit.name) for unit in done.removed] == [("build cache", "build")]
+    assert not package.exists() and found.path.is_dir()
+    assert done.left <= everything - 500_000
+
+
 def test_it_waits_for_who_fetches(store: Store, mirror: Mirror) -> None:
     put(store, mirror, "one", days=3)
     done = threading.Event()

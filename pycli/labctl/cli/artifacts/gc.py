@@ -26,7 +26,8 @@ def collect(
 ) -> None:
     """Remove what no artefact needs from the store, and with a budget what is least used.
 
-    What a lab on this machine runs from, or a lab.lock names, stays. All else is fetched again when it is wanted.
+    What a lab on this machine runs from, or a lab.lock names, stays. A budget counts base images and compilers' caches
+    too; the latter go first. All else is fetched again when it is wanted.
     """
     from labctl.cli.progress import size
     from labctl.lab.artifacts import collect as run
