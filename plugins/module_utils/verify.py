@@ -22,7 +22,7 @@ a memory mapping that was dirty when its file was read.
 
 Runs on hosts: standard library only, Python 3.8 and newer. Starting Python is most of what a run costs, so modules that
 take long to import (json, hashlib, typing, subprocess, socket) are avoided or imported late. The program is this file
-with verify_files.py and verify_net.py beside it, which are sent along.
+with verify_files.py, verify_net.py and verify_bus.py beside it, which are sent along.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from __future__ import annotations
 import os
 import stat
 
+from ansible_collections.labctl.stacks.plugins.module_utils.verify_bus import Units
 from ansible_collections.labctl.stacks.plugins.module_utils.verify_files import (
     BIG,
     dump,
@@ -47,11 +48,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-#: Seconds for systemctl's answer.
-SYSTEMCTL = 10.0
-PROPERTIES = (
-    "LoadState ActiveState SubState UnitFileState FragmentPath DropInPaths NeedDaemonReload InvocationID MainPID"
-)
 #: Kinds in two rounds: systemd and the network work on their answers during the first.
 KINDS = (
     ("files", "links", "trees", "directories", "packages", "users", "groups", "sysctls", "kernel_modules"),
@@ -76,9 +72,7 @@ class Look(Answers):
             record.get("path", "") for _, _, kind, record in records if kind in ("files", "links", "trees")
         }
         units = [record for _, _, kind, record in records if kind == "units" and not record.get("template")]
-        self.unit_names = sorted({record.get("name", "") for record in units})
-        argv = ["systemctl", "show", f"--property={','.join(PROPERTIES.split())}", "--", *self.unit_names]
-        self.systemctl = Program(argv, SYSTEMCTL) if units else None
+        self.units = Units(sorted({record.get("name", "") for record in units})) if units else None
         self.network = Network()
         self.programs: dict[int, Program] = {}
         for _, _, kind, record in records:
@@ -161,11 +155,7 @@ class Look(Answers):
         if record.get("template"):
             return
         if "units" not in self._cached:
-            blocks = self.systemctl.wait()[1].strip("\n").split("\n\n") if self.systemctl else []
-            if len(blocks) != len(self.unit_names):
-                raise ValueError(f"systemctl told of {len(blocks)} units, asked for {len(self.unit_names)}")
-            values = [dict(line.split("=", 1) for line in block.split("\n") if "=" in line) for block in blocks]
-            self._cached["units"] = dict(zip(self.unit_names, values))  # noqa: B905 - Python 3.8
+            self._cached["units"] = self.units.states() if self.units else {}
         now = self._cached["units"][name]
         if now["LoadState"] != "loaded":
             self.tell("unit", name, "load state", "loaded", now["LoadState"])

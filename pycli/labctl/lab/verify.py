@@ -37,7 +37,7 @@ PARALLEL = 64
 LONGEST = 16 << 20
 UNTOUCHED = b"\0\0\0\0"
 PACKAGE = "ansible_collections.labctl.stacks.plugins.module_utils."
-PARTS = ("verify_files", "verify_net", "verify")
+PARTS = ("verify_files", "verify_net", "verify_bus", "verify")
 #: Runs the parts as modules of their own names, from source or as the same Python compiled them, on the request.
 BOOT = r"""
 import marshal,sys,zlib,_frozen_importlib_external as f
