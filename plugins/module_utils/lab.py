@@ -12,10 +12,11 @@ import ipaddress
 import os
 import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import labmemory
 from .errors import InputError, PreflightError
 from .paths import chown_to_caller, make_dir
 from .stacks import STACKS, in_order, known_groups
@@ -126,7 +127,39 @@ def default_lab_dir(spec: Path) -> Path:
 
 
 def load_lab(spec: Path, lab_dir: Path | None = None) -> Lab:
-    """Read and validate a lab file; InputError with every finding at once, PreflightError without pydantic."""
+    """Read and validate a lab file; InputError with every finding at once, PreflightError without pydantic.
+
+    A lab that was up keeps what its file came to, and the same bytes are not validated again.
+    """
+    # The folder is resolved, the file's own name is kept: a lab lies where its lab.yml is seen.
+    linked = default_lab_dir(spec).is_symlink() if lab_dir is None else lab_dir.is_symlink()
+    spec = spec.parent.resolve() / spec.name
+    folder = lab_dir.resolve() if lab_dir is not None else default_lab_dir(spec)
+    key = "" if linked else labmemory.key_of(spec)
+    try:
+        return _lab(labmemory.recall(folder, key), spec, folder)
+    except (KeyError, TypeError):  # nothing is kept, or nothing that makes sense
+        outcome = _validated(spec, folder.name if linked else "")
+        labmemory.remember(folder, key, outcome)
+        return _lab(outcome, spec, folder)
+
+
+def _lab(outcome: dict[str, Any], spec: Path, folder: Path) -> Lab:
+    hosts = tuple(HostSpec(**{**host, "groups": tuple(host["groups"])}) for host in outcome["hosts"])
+    return Lab(
+        name=outcome["name"],
+        provider=ProviderSpec(**outcome["provider"]),
+        hosts=hosts,
+        stacks=tuple(outcome["stacks"]),
+        vars=outcome["vars"],
+        lease=outcome["lease"],
+        spec=spec,
+        lab_dir=folder,
+    )
+
+
+def _validated(spec: Path, linked: str) -> dict[str, Any]:
+    """What a lab file comes to, as plain data. ``linked`` names the lab folder where that is a link."""
     try:
         from . import labschema
         from .labfile import read_document
@@ -140,32 +173,25 @@ def load_lab(spec: Path, lab_dir: Path | None = None) -> Lab:
             hint=f"pip install {package}, in the environment that Ansible runs in",
         ) from exc
 
-    # The folder is resolved, the file's own name is kept: a lab lies where its lab.yml is seen.
-    linked = default_lab_dir(spec).is_symlink() if lab_dir is None else lab_dir.is_symlink()
-    spec = spec.parent.resolve() / spec.name
-    folder = lab_dir.resolve() if lab_dir is not None else default_lab_dir(spec)
     document = read_document(spec)
     model = labschema.validate(document.data, document)
     hosts = _check_together(document, model)
     if linked:
-        document.add((), f"the lab folder {folder.name} is a link", "make it a folder")
+        document.add((), f"the lab folder {linked} is a link", "make it a folder")
     if document.findings or model is None:
         count = len(document.findings)
         raise InputError(
             f"{document.name} is not a valid lab file: {count} error{'s' if count != 1 else ''}",
             findings=tuple(sorted(document.findings, key=_by_line)),
         )
-    provider = ProviderSpec(model.provider.type, model.provider.image, model.provider.subnet)
-    return Lab(
-        name=model.name,
-        provider=provider,
-        hosts=hosts,
-        stacks=in_order(tuple(model.stacks)),
-        vars=dict(model.vars),
-        lease=model.lease,
-        spec=spec,
-        lab_dir=folder,
-    )
+    return {
+        "name": model.name,
+        "provider": asdict(ProviderSpec(model.provider.type, model.provider.image, model.provider.subnet)),
+        "hosts": [{**asdict(host), "groups": list(host.groups)} for host in hosts],
+        "stacks": list(in_order(tuple(model.stacks))),
+        "vars": dict(model.vars),
+        "lease": model.lease,
+    }
 
 
 def _by_line(finding: Any) -> int:

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.labctl.stacks.plugins.module_utils import labmemory
 from ansible_collections.labctl.stacks.plugins.module_utils.errors import InputError
 from ansible_collections.labctl.stacks.plugins.module_utils.lab import Lab
 from ansible_collections.labctl.stacks.plugins.module_utils.labschema import did_you_mean
@@ -111,7 +112,7 @@ def _keep_files(lab: Lab) -> dict[str, str]:
             draft.replace(path)
     named = {one for run in listing(lab) for one in run.get("inputs", {}).get("files", {}).values()}
     for path in folder.iterdir():
-        if path.name not in named and path.name not in kept.values():
+        if path.name not in named and path.name not in kept.values() and path.name != labmemory.NAME:
             path.unlink()
     return kept
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-import yaml
 from ansible_collections.labctl.stacks.plugins.module_utils.errors import InputError
 from ansible_collections.labctl.stacks.plugins.module_utils.labschema import did_you_mean
 from ansible_collections.labctl.stacks.plugins.module_utils.stacks import STACKS
@@ -44,6 +43,8 @@ def topology(stack: str) -> Topology:
     """The named stack's topology; InputError with the nearest name where there is no such stack."""
     if stack not in STACKS:
         raise InputError(f"there is no stack {stack!r}", hint=did_you_mean(stack, STACKS))
+    import yaml
+
     text = (resources.files("labctl") / "stacks" / f"{stack}.yml").read_text(encoding="utf-8")
     data = yaml.safe_load(text)
     return Topology(
@@ -61,6 +62,8 @@ def lab_text(name: str, stack: str, provider: str) -> str:
     if provider == "static":
         hosts = _with_addresses(hosts)
     note = "# The addresses stand for your hosts': replace them.\n" if provider == "static" else ""
+    import yaml
+
     body = {"name": name, "provider": provider, "hosts": hosts, "stacks": [stack]}
     return f"---\n{note}{yaml.safe_dump(body, sort_keys=False, default_flow_style=None, width=110)}"
 
