@@ -13,8 +13,8 @@ from bench.session import LABCTL, Session, timed
 ABOUT = """\
 **Repair.** A line is added to /etc/hadoop/log4j.properties of one of eight hosts, and `labctl up` puts it right. The
 baseline is a no-op of labctl's plus one start of Ansible (`ansible-playbook` with a single ping of that host, tuned
-as above). The run's own record must name that host alone, or the bench fails. The repair restarts the daemons that
-read the file and waits until the cluster counts them as live again, which the baseline does not."""
+as above). The run's own record must name that host alone, or the bench fails. The repair runs
+the whole playbook on that host, and looks at every host again afterwards, which the baseline does not."""
 
 HOST, FILE = "worker3", "/etc/hadoop/log4j.properties"
 
