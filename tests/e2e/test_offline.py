@@ -26,6 +26,17 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("zstd") is None, reason="labctl is unpacked from the bundle by the program zstd"),
 ]
 
+#: A /sys of its own, because that shows the devices of the network namespace it was mounted in.
+ISLAND = """
+set -eu
+mkdir "$1/cgroup"
+mount --rbind /sys/fs/cgroup "$1/cgroup"
+mount -t sysfs sysfs /sys
+mount --rbind "$1/cgroup" /sys/fs/cgroup
+ip link set lo up
+echo up
+exec sleep infinity
+"""
 BIN = Path(sys.executable).parent
 NAME = "e2e-offline"
 
@@ -40,7 +51,7 @@ class Island:
             path.mkdir()
         self.python = folder / "venv" / "bin"
         self._keeper = subprocess.Popen(
-            ["unshare", "--net", "sh", "-c", "ip link set lo up && echo up && exec sleep infinity"],
+            ["unshare", "--net", "--mount", "--propagation", "private", "sh", "-c", ISLAND, "island", str(folder)],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -53,8 +64,7 @@ class Island:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(dropped)}
         cache = str(self.folder / "cache")
         done = subprocess.run(
-            ["nsenter", f"--net=/proc/{self._keeper.pid}/ns/net", *argv],
-            cwd=self.lab,
+            ["nsenter", f"--target={self._keeper.pid}", "--net", "--mount", f"--wd={self.lab}", *argv],
             env={**kept, "HOME": str(self.home), "LABCTL_CACHE_DIR": cache, "NO_COLOR": "1"},
             capture_output=True,
             text=True,
