@@ -17,12 +17,14 @@ class Stack:
 
     ``groups`` maps each inventory group the playbook reads to a line that says what its hosts do. ``packages``
     are Debian packages that an image carries, so that they come from outside once per lab and not once per host.
-    ``artifacts`` are catalogue names; ``needs`` are stacks that must be there first.
+    ``artifacts`` are catalogue names; ``needs`` are stacks that must be there first. ``roles`` are those whose
+    manifests the playbook leaves, in its order: what a role does may depend on those before it, on none after it.
     """
 
     name: str
     summary: str
     groups: dict[str, str]
+    roles: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     artifacts: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
@@ -42,6 +44,7 @@ STACKS: dict[str, Stack] = {
                 "mapred_historyserver": "runs the MapReduce JobHistory server; one host",
                 "hadoop_client": "has the hdfs, yarn, mapred and hadoop commands and their configuration, no daemon",
             },
+            roles=("hdfs", "yarn"),
             packages=("default-jre-headless",),
             artifacts=("hadoop",),
         ),

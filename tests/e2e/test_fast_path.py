@@ -137,6 +137,25 @@ def test_an_edited_file_is_shown_and_mended_on_its_host_alone(lab: Lab) -> None:
     settled(lab)
 
 
+def test_drift_of_one_role_runs_what_mends_it_and_no_more(lab: Lab) -> None:
+    def others() -> dict[str, list[str]]:
+        theirs = ("/etc/hadoop/log4j.properties", "/manifest.d/hdfs.json")
+        return {
+            host: [line for line in text.splitlines() if not any(one in line for one in theirs)]
+            for host, text in lab.footprint().items()
+        }
+
+    before = others()
+    lab.on("client", "echo '# mine' >> /etc/hadoop/log4j.properties")
+    foreseen = announced(lab)
+    lab.labctl("up", "--skip-check")
+    (playbook,) = lab.last()["playbooks"]
+    assert (playbook["limit"], playbook["tags"]) == (["client"], ["hdfs_install", "hdfs_configure", "hdfs_service"])
+    assert done(lab) == foreseen != []
+    assert others() == before, "nothing restarted, and yarn's manifest is untouched"
+    settled(lab)
+
+
 def test_a_stopped_unit_is_started_again(lab: Lab) -> None:
     lab.on("main", "systemctl stop mapred-historyserver")
     assert any("mapred-historyserver.service" in reason for reason in lab.stale()["main"])

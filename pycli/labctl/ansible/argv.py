@@ -23,6 +23,7 @@ def playbook_argv(
     inventory: Path,
     *,
     limit: tuple[str, ...] = (),
+    tags: tuple[str, ...] = (),
     check: bool = False,
     diff: bool = False,
     verbosity: int = 0,
@@ -30,12 +31,16 @@ def playbook_argv(
 ) -> list[str]:
     """``ansible-playbook`` for one playbook, named by its path or collection name, on all hosts or on ``limit``.
 
+    With ``tags``, only what bears one of them is run.
+
     With ``setpriv``, util-linux's, the kernel interrupts Ansible where labctl is killed without a chance to do so.
     """
     argv = [setpriv, "--pdeathsig", "INT"] if setpriv else []
     argv += [program, "--inventory", str(inventory)]
     if limit:
         argv += ["--limit", ",".join(limit)]
+    if tags:
+        argv += ["--tags", ",".join(tags)]
     if check:
         argv.append("--check")
     if diff:

@@ -29,7 +29,10 @@ _RUNNERS_OWN = {"ANSIBLE_CALLBACK_PLUGINS", "ANSIBLE_STDOUT_CALLBACK", "AWX_ISOL
 
 @dataclass(frozen=True)
 class Playbook:
-    """One run of one playbook: by collection name, on an inventory file, for this many hosts, or on some of them."""
+    """One run of one playbook: by collection name, on an inventory file, for this many hosts, or on some of them.
+
+    ``tags`` are those of the tasks to run; all without any.
+    """
 
     name: str
     inventory: Path
@@ -37,6 +40,7 @@ class Playbook:
     run_id: str
     private: Path
     limit: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
     check: bool = False
     diff: bool = False
     verbosity: int = 0
@@ -133,6 +137,7 @@ def _prepared(playbook: Playbook, program: str, reader: Reader) -> Any:
         playbook.name,
         playbook.inventory,
         limit=playbook.limit,
+        tags=playbook.tags,
         check=playbook.check,
         diff=playbook.diff,
         verbosity=max(0, playbook.verbosity - 1),

@@ -33,11 +33,15 @@ def play(
     run: Run,
     *,
     limit: tuple[str, ...] = (),
+    tags: tuple[str, ...] = (),
     check: bool = False,
     diff: bool = False,
     verbosity: int = 0,
 ) -> Outcome:
-    """Run one of the collection's playbooks on the lab, or on ``limit`` of it, and put what it did on record."""
+    """Run one of the collection's playbooks on the lab, or on ``limit`` of it, and put what it did on record.
+
+    ``tags`` name the parts of it to run.
+    """
     from labctl.ansible import runner
 
     outcome = runner.run_playbook(
@@ -48,13 +52,14 @@ def play(
             run_id=run.id,
             private=run.private,
             limit=limit,
+            tags=tags,
             check=check,
             diff=diff,
             verbosity=verbosity,
         ),
         tell,
     )
-    run.playbook(outcome.summary() | {"limit": list(limit), "check": check})
+    run.playbook(outcome.summary() | {"limit": list(limit), "tags": list(tags), "check": check})
     run.timing(playbook, outcome.seconds)
     return outcome
 

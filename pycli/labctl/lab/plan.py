@@ -23,6 +23,11 @@ from labctl.lab.records import State
 if TYPE_CHECKING:
     from labctl.lab.verify import HostReport
 
+#: The phases of a role that put things right on a host.
+MENDING = ("install", "configure", "service")
+#: Drift that does not tell what is to be done: a manifest that is not ours, a service that does not answer.
+UNCLEAR = {"manifest", "check", "probe"}
+
 #: Host -> why it is stale.
 Reasons = dict[str, tuple[str, ...]]
 
@@ -32,7 +37,8 @@ class Plan:
     """The difference between a lab and its file.
 
     ``changes`` is the provider's plan, ``hosts`` are the hosts as they are, ``stale`` maps each stack that has to run
-    to its stale hosts, ``unproven`` are the stacks nobody has seen work since they last changed, ``reports`` what hosts
+    to its stale hosts, ``drifted`` those stacks on whose stale hosts nothing is wrong but what some roles left there to
+    these roles, ``unproven`` are the stacks nobody has seen work since they last changed, ``reports`` what hosts
     said that were looked at.
     """
 
@@ -40,6 +46,7 @@ class Plan:
     hosts: tuple[Any, ...]
     inputs: digest.Inputs
     stale: dict[str, Reasons] = field(default_factory=dict)
+    drifted: dict[str, frozenset[str]] = field(default_factory=dict)
     unproven: tuple[str, ...] = ()
     reports: dict[str, HostReport] = field(default_factory=dict)
 
@@ -52,6 +59,18 @@ class Plan:
     def settled(self) -> bool:
         """Whether hosts and stacks are as they should be; that the stacks work may still have to be proven."""
         return not self.host_changes and not self.stale
+
+    def tags(self, stack: str) -> tuple[str, ...]:
+        """The parts of a stack's playbook that mend it; none where it takes all of it.
+
+        Where inputs are those of the last run and drift is all that is wrong, roles after the last that drifted have
+        nothing to do, and preflight would find what it found then. The verifier looks at everything afterwards.
+        """
+        roles, drifted = STACKS[stack].roles, self.drifted.get(stack)
+        if not drifted or not drifted <= set(roles):
+            return ()
+        last = max(roles.index(role) for role in drifted)
+        return tuple(f"{role}_{phase}" for role in roles[: last + 1] for phase in MENDING)
 
     def brief(self) -> dict[str, dict[str, list[str]]]:
         """Why which host is stale, by stack, without anything that a host said of its content."""
@@ -81,6 +100,7 @@ def make_plan(lab: Lab, *, full: bool = False, everywhere: bool = False) -> Plan
     known = {host for stack in reasons for host, why in reasons[stack].items() if everywhere or not why}
     known = {host for host in known if host in actions and actions[host].action == "keep"}
     reports = look(lab, {host.name: state.manifests(host.name) for host in lab.hosts if host.name in known})
+    drifted = {stack: _drifted(hosts_of, reports) for stack, hosts_of in reasons.items()}
     for stack, hosts_of in reasons.items():
         for host, why in hosts_of.items():
             if host in reports:
@@ -91,9 +111,23 @@ def make_plan(lab: Lab, *, full: bool = False, everywhere: bool = False) -> Plan
         hosts=hosts,
         inputs=inputs,
         stale={stack: hosts_of for stack, hosts_of in stale.items() if hosts_of},
+        drifted={stack: roles for stack, roles in drifted.items() if roles},
         unproven=tuple(stack for stack in lab.stacks if not state.checked(stack)),
         reports=reports,
     )
+
+
+def _drifted(reasons: Reasons, reports: Mapping[str, HostReport]) -> frozenset[str]:
+    """The roles whose things are not as they left them; none where more than that is, or may be, wrong.
+
+    ``reasons`` are those to run on a host whatever it looks like.
+    """
+    wrong = [report for report in reports.values() if not report.clean]
+    drift = [one for report in wrong for one in report.drift]
+    known = all(report.reachable and not report.error for report in wrong)
+    if any(reasons.values()) or not known or any(one.kind in UNCLEAR for one in drift):
+        return frozenset()
+    return frozenset(one.role for one in drift)
 
 
 def describe(lab: Lab, plan: Plan) -> dict[str, Any]:

@@ -189,7 +189,9 @@ def _converge(
     state.begin(stack, hosts)
     limit = _limit(lab, stack, hosts, plan)
     tell(Event("phase", stack, f"converging {stack}{_on(limit)}"))
-    outcome = converge.play(lab, stack, tell, run, limit=limit, diff=options.diff, verbosity=options.verbosity)
+    outcome = converge.play(
+        lab, stack, tell, run, limit=limit, tags=plan.tags(stack), diff=options.diff, verbosity=options.verbosity
+    )
     result.changes += outcome.changes
     converge.raise_failed(lab, stack, outcome, earlier=trouble)
     tell(Event("done", stack, f"{outcome.tasks} tasks, {outcome.changed} changed"))
@@ -268,8 +270,9 @@ def _foresee(lab: Lab, plan: Plan, options: Options, tell: Listener, run: Run, r
         limit = _limit(lab, stack, hosts, plan)
         tell(Event("phase", stack, f"looking at {stack}{_on(limit)}"))
         outcome = converge.play(
-            lab, stack, tell, run, limit=limit, check=True, diff=options.diff, verbosity=options.verbosity
-        )
+            lab, stack, tell, run,
+            limit=limit, tags=plan.tags(stack), check=True, diff=options.diff, verbosity=options.verbosity,
+        )  # fmt: skip
         result.changes += outcome.changes
         converge.raise_failed(lab, stack, outcome)
         tell(Event("done", stack, f"{outcome.tasks} tasks, {outcome.changed} would change something"))
