@@ -9,7 +9,12 @@ from typing import Any
 
 from ansible import constants
 from ansible_collections.labctl.stacks.plugins.module_utils.errors import InputError, LabError
-from ansible_collections.labctl.stacks.plugins.plugin_utils.bulk import BulkAction, lab_folder, with_encoded_content
+from ansible_collections.labctl.stacks.plugins.plugin_utils.bulk import (
+    BulkAction,
+    lab_folder,
+    playing,
+    with_encoded_content,
+)
 from ansible_collections.labctl.stacks.plugins.plugin_utils.rolling import Rolling, Turns, rolling_units
 from ansible_collections.labctl.stacks.plugins.plugin_utils.secrets import words
 
@@ -75,7 +80,7 @@ class ActionModule(BulkAction):
             return
         if due:
             turns.forget_strangers(variables.get("groups", {}).get("all", [turns.member]))
-            with turns.taken(_playing(variables), rolling.timeout):
+            with turns.taken(playing(variables), rolling.timeout):
                 mended = turns.marked
                 if not mended and not self._healthy_before(turns, rolling, result, variables):
                     return
@@ -140,9 +145,3 @@ class ActionModule(BulkAction):
             return ""
         lines = str(answer.get("msg", "no answer")).splitlines()
         return " ".join(line.strip() for line in lines if not line.startswith("hint: "))
-
-
-def _playing(variables: dict[str, Any]) -> list[str]:
-    """The hosts that this task may yet run on: of the play, or of its batch, those that did not fail."""
-    hosts: list[str] = variables.get("ansible_play_hosts", [])
-    return [host for host in hosts if host in variables.get("ansible_play_batch", hosts)]

@@ -16,7 +16,10 @@ description:
     (C(artifacts/<name>.yml)); every file is verified against a digest or a lock before use, and again on each run.
   - Where the host sees the controller's store (host variable C(labctl_store)), O(path) becomes a link into it and
     nothing is copied. Elsewhere the files are sent once, unpacked below C(/opt/labctl), verified on the host, and
-    O(path) links there. A changed version replaces the link at once; a version that no role uses any more is removed.
+    O(path) links there. From five hosts in a play on the controller sends them to two, which hand them on to the others
+    over HTTP, on their lab addresses, for as long as they are asked and a minute more; a host that cannot get them
+    there gets them from the controller.
+  - A changed version replaces the link at once; a version that no role uses any more is removed.
   - A file or folder that stands at O(path) and is not a link is never touched; the task fails instead.
 extends_documentation_fragment: labctl.stacks.bulk
 options:
@@ -47,6 +50,22 @@ options:
     description: The files as they were sent to the host. Made by the action plugin, not for use in playbooks.
     type: str
     default: ""
+  peer:
+    description: Where another host shares the files. Made by the action plugin, not for use in playbooks.
+    type: str
+    default: ""
+  share:
+    description: Where to share the files with other hosts. Made by the action plugin, not for use in playbooks.
+    type: dict
+    suboptions:
+      address:
+        description: Address of this host to share them on.
+        type: str
+        required: true
+      token:
+        description: What a host must know to get them.
+        type: str
+        required: true
 attributes:
   check_mode:
     details: Fetches nothing, and says C(would fetch) of what is not in the store.
@@ -122,6 +141,15 @@ OPTIONS = {
     "tree": {"type": "dict", "default": {}},
     "store": {"type": "str", "default": ""},
     "archive": {"type": "str", "default": ""},
+    # Both hold the token that a peer asks for.
+    "peer": {"type": "str", "default": "", "no_log": True},
+    "share": {
+        "type": "dict",
+        "options": {
+            "address": {"type": "str", "required": True},
+            "token": {"type": "str", "required": True, "no_log": True},
+        },
+    },
 }
 
 

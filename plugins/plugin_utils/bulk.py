@@ -72,6 +72,12 @@ def lab_folder(templar: Any, variables: Mapping[str, Any]) -> Path | None:
     return None
 
 
+def playing(variables: Mapping[str, Any]) -> list[str]:
+    """The hosts that a task may yet run on: of the play, or of its batch, those that did not fail."""
+    hosts: list[str] = variables.get("ansible_play_hosts", [])
+    return [host for host in hosts if host in variables.get("ansible_play_batch", hosts)]
+
+
 def digest_path(lab_dir: Path, host: str, role: str) -> Path:
     """Where the lab folder keeps the sha256 of a role's manifest on a host. Both names become one path part each."""
     parts = [part.replace("/", "_").lstrip(".") or "_" for part in (host, role)]

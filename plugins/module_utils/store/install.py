@@ -15,9 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.labctl.stacks.plugins.module_utils.bulk import Call, Change, Outcome
-from ansible_collections.labctl.stacks.plugins.module_utils.errors import ConvergeError, InputError, PreflightError
+from ansible_collections.labctl.stacks.plugins.module_utils.errors import (
+    ConvergeError,
+    InputError,
+    LabError,
+    PreflightError,
+)
 from ansible_collections.labctl.stacks.plugins.module_utils.fileops import check_path, look, opened_folder, restore
 from ansible_collections.labctl.stacks.plugins.module_utils.manifest import ABSENT
+from ansible_collections.labctl.stacks.plugins.module_utils.store import share
 from ansible_collections.labctl.stacks.plugins.module_utils.store.tree import (
     listing_digest,
     read_tree,
@@ -69,15 +75,31 @@ def present(call: Call) -> Outcome:
             f"{target}, which the store mounted on this host should show, {wrong}",
             hint="Mount the controller's store read-only there, or unset labctl_store to have the files sent.",
         )
-    if wrong and pushed and not call.check and not options["archive"]:
+    if wrong and pushed and not call.check and not options["archive"] and not options["peer"]:
         return Outcome(values={"needs_archive": True})
     before = found.target if found else ABSENT
     if before != str(target):
         outcome.changes.append(Change(path, before, str(target)))
     if call.check:
         return outcome
-    _converge(call, path, target, wrong if pushed else "", before)
+    try:
+        _converge(call, path, target, wrong if pushed else "", before)
+    except (LabError, OSError) as exc:
+        if not wrong or not options["peer"]:
+            raise
+        # A peer that cannot be reached, that ended in the middle, or that sent something else.
+        return Outcome(values={"needs_archive": True}, warnings=[f"another host could not hand it on: {exc}"])
+    if pushed and options.get("share"):
+        _share(options["share"], target, outcome)
     return outcome
+
+
+def _share(options: dict[str, str], tree: Path, outcome: Outcome) -> None:
+    """Hand the tree on to other hosts. Where that fails, they have the controller."""
+    try:
+        outcome.values["shared"] = share.start(tree, options["address"], options["token"])
+    except (LabError, OSError) as exc:
+        outcome.warnings.append(f"the other hosts cannot get it from this one: {exc}")
 
 
 def _converge(call: Call, path: str, target: Path, wrong: str, before: str) -> None:
@@ -98,7 +120,7 @@ def _converge(call: Call, path: str, target: Path, wrong: str, before: str) -> N
         {"links": [*({**old_links, path: link}).values()], "trees": [*({**old_trees, str(target): record}).values()]}
     )
     if wrong:
-        _unpack(Path(call.params["archive"]), target, tree["digest"])
+        _bring(call.params, target)
     if before != str(target):
         _link(path, str(target))
     _drop(call, [item for key, item in old_links.items() if key != path], [])
@@ -106,12 +128,28 @@ def _converge(call: Call, path: str, target: Path, wrong: str, before: str) -> N
     _drop(call, [], [item for key, item in old_trees.items() if key != str(target)])
 
 
-def _unpack(archive: Path, target: Path, digest: str) -> None:
-    """Lay the tar out beside the target, look at every byte, and only then put it in place."""
+def _bring(params: dict[str, Any], target: Path) -> None:
+    """Put the tree in place, from the tar that was sent or from a peer's."""
+    tree = params["tree"]
     TREES.mkdir(mode=0o755, exist_ok=True)
     TREES.chmod(0o755)
     for stale in TREES.glob(f"{DRAFT}*"):
         shutil.rmtree(stale)
+    if params["archive"]:
+        _unpack(Path(params["archive"]), target, tree["digest"])
+        return
+    draft = TREES / f"{DRAFT}{secrets.token_hex(4)}"
+    draft.mkdir(mode=0o700)
+    try:
+        # A tar adds a header or two for each file, and fills up its last block.
+        share.fetch(params["peer"], draft / "peer.tar", tree["bytes"] + 4096 * (tree["files"] + 10))
+        _unpack(draft / "peer.tar", target, tree["digest"])
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _unpack(archive: Path, target: Path, digest: str) -> None:
+    """Lay the tar out beside the target, look at every byte, and only then put it in place."""
     draft = TREES / f"{DRAFT}{secrets.token_hex(4)}"
     draft.mkdir(mode=0o755)
     draft.chmod(0o755)
@@ -155,6 +193,8 @@ def absent(call: Call) -> Outcome:
         if tree["pushed"] and Path(path).exists() and not call.manifest.owners("trees", path, excluding=call.key):
             outcome.changes.append(Change(path, "unpacked", ABSENT))
     if not call.check:
+        if any(tree["pushed"] for tree in trees.values()):
+            share.stop_all()
         _drop(call, list(links.values()), list(trees.values()))
         call.record(None)
     return outcome

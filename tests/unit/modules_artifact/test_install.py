@@ -63,6 +63,7 @@ class Host:
             "source": "store",
             "tree": tree,
             "archive": str(archive),
+            "peer": "",
             "store": "",
         }
 
@@ -218,3 +219,48 @@ def test_odd_paths_are_refused(host: Host, path: str) -> None:
 def test_missing_folder_of_the_link_is_named(host: Host) -> None:
     with pytest.raises(InputError, match="its folder is not there"):
         host.present({**host.made("1"), "path": str(host.root / "no/where")})
+
+
+def test_a_tree_of_a_peer_is_put_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host(tmp_path)
+    options = host.made("1")
+    tar = Path(options["archive"]).read_bytes()
+    monkeypatch.setattr(install.share, "fetch", lambda url, path, limit: path.write_bytes(tar))
+    outcome = host.present({**options, "archive": "", "peer": "http://x/y"})
+    assert "needs_archive" not in outcome.values
+    assert host.link.resolve().parent == host.trees
+    assert [path.name for path in host.trees.iterdir()] == [host.link.resolve().name]
+
+
+@pytest.mark.parametrize("sent", [b"", b"x" * 2000, None])
+def test_what_a_peer_does_not_send_as_it_is_the_controller_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: bytes | None
+) -> None:
+    host = Host(tmp_path)
+    options = host.made("1")
+    other = Path(host.made("2")["archive"]).read_bytes()
+
+    def fetch(url: str, path: Path, limit: int) -> None:
+        path.write_bytes(other if sent is None else sent)
+        if sent == b"":
+            raise ConnectionResetError(104, "Connection reset by peer")
+
+    monkeypatch.setattr(install.share, "fetch", fetch)
+    outcome = host.present({**options, "archive": "", "peer": "http://x/y"})
+    assert outcome.values == {"needs_archive": True}
+    assert "another host could not hand it on" in outcome.warnings[0]
+    assert list(host.trees.iterdir()) == []
+    assert host.present(options).values["digest"]
+    assert host.link.exists()
+
+
+def test_a_host_that_cannot_share_is_well_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*_: Any) -> int:
+        raise ConvergeError("no systemd-run")
+
+    monkeypatch.setattr(install.share, "start", start)
+    host = Host(tmp_path)
+    outcome = host.present({**host.made("1"), "share": {"address": "10.0.0.1", "token": "x"}})
+    assert "shared" not in outcome.values
+    assert "no systemd-run" in outcome.warnings[0]
+    assert host.link.exists()
