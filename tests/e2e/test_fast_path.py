@@ -13,11 +13,15 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.labctl.stacks.plugins.module_utils.lab import load_lab
+from ansible_collections.labctl.stacks.plugins.module_utils.providers import provider_for
+from ansible_collections.labctl.stacks.plugins.module_utils.providers.nspawn import rootfs
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="makes hosts, which needs root")]
 
@@ -174,6 +178,32 @@ def test_a_manifest_that_is_gone_is_written_again(lab: Lab) -> None:
     settled(lab)
 
 
+def test_an_empty_host_of_the_same_name_is_noticed_and_converged_alone(lab: Lab) -> None:
+    """Its name, address and keys are those of before: the provider has nothing to say about it."""
+    before = lab.footprint()["main"]
+    lab.run("ssh", "-F", ".labctl/ssh/config", "client", "systemctl poweroff")
+    provider = provider_for(load_lab(lab.folder / "lab.yml"))
+    deadline = time.monotonic() + 60
+    while any(host.name == "client" and host.state == "running" for host in provider.hosts()):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    folder = next(Path("/var/lib/labctl/nspawn").glob("e2e-fast-*/**/client/upper")).parent
+    rootfs.unmount(folder)
+    kept = ("etc/ssh/ssh_host_ed25519_key", "etc/hosts", "etc/hostname", "etc/machine-id", "etc/resolv.conf")
+    kept += ("root/.ssh/authorized_keys", "etc/systemd/network/10-host0.network")
+    script = f"mv upper old && mkdir upper work && (cd old && tar -c {' '.join(kept)}) | tar -xC upper && rm -r old"
+    subprocess.run(["bash", "-ec", f"rm -r work; {script}; chmod 755 upper"], cwd=folder, check=True)
+    provider.apply()
+    remains = "ls /var/lib/labctl/manifest.d /opt/hadoop /etc/hadoop 2>/dev/null || echo empty"
+    assert lab.on("client", remains) == "empty\n"
+    assert set(lab.stale()) == {"client"}
+    lab.labctl("up", "--skip-check")
+    assert lab.last()["playbooks"][0]["limit"] == ["client"]
+    assert lab.on("client", "ls /opt/hadoop/lib | grep -c hadoop-hdfs-3") == "1\n"
+    assert lab.footprint()["main"] == before
+    settled(lab)
+
+
 def test_a_changed_input_makes_those_stale_whom_it_concerns(lab: Lab) -> None:
     spec = lab.folder / "lab.yml"
     spec.write_text(LAB + "vars: {hdfs_namenode_java_opts: -Xmx300m}\n", encoding="utf-8")
@@ -192,6 +222,45 @@ def test_variables_of_one_host_concern_that_host_and_get_into_no_record(lab: Lab
     assert lab.last()["playbooks"][0]["limit"] == ["client"]
     kept = [path for path in (lab.folder / ".labctl").rglob("*") if path.is_file() and "secrets" not in path.parts]
     assert [path for path in kept if CANARY in path.read_text(errors="replace")] == []
+    settled(lab)
+
+
+def test_no_secret_shows_at_vvvv_in_records_in_output_or_in_journals(lab: Lab) -> None:
+    """In variables of the lab, of groups and on the command line, in the lab's folder of secrets, in a file's text."""
+    places = {place: f"{CANARY}-{place}" for place in ("lab", "group", "folder", "text", "extra")}
+    settings = f"hdfs_settings: {{core-site: {{labctl.secret: {places['text']}}}}}"
+    spec = lab.folder / "lab.yml"
+    spec.write_text(LAB + f"vars: {{lab_password: {places['lab']}, {settings}}}\n", encoding="utf-8")
+    (lab.folder / "group_vars").mkdir()
+    (lab.folder / "group_vars/all.yml").write_text(f"group_password: {places['group']}\n", encoding="utf-8")
+    secrets = lab.folder / ".labctl/secrets"
+    secrets.mkdir(mode=0o700, exist_ok=True)
+    (secrets / "password").write_text(places["folder"])
+    output = ""
+    for argv in (["up", "--skip-check", "-vvvv"], ["up", "--skip-check", "--full", "-vvvv"], ["plan"], ["diff"]):
+        done = lab.run("labctl", *argv)
+        assert done.returncode == 0, done.stdout + done.stderr
+        output += done.stdout + done.stderr
+    plain = lab.run(
+        *("ansible-playbook", "labctl.stacks.hadoop", "-i", "nspawn.yml", "-vvvv"),
+        *("-e", f"extra_password={places['extra']}"),
+    )
+    assert plain.returncode == 0, plain.stdout + plain.stderr
+    output += plain.stdout + plain.stderr
+    assert "ESTABLISH SSH CONNECTION" in output, "this was not at -vvvv"
+    assert places["text"] in lab.on("main", "cat /etc/hadoop/core-site.xml"), "the setting did not arrive"
+    shown = output.splitlines()
+    assert [line for line in shown if CANARY in line and "ansible-playbook [core" not in line] == []
+    kept = [path for path in (lab.folder / ".labctl").rglob("*") if path.is_file() and "secrets" not in path.parts]
+    assert [path for path in kept if CANARY in path.read_text(errors="replace")] == []
+    for host in ("main", "client"):
+        assert lab.on(host, f"journalctl --no-pager -a | grep -c {CANARY} || true") == "0\n"
+        found = f"grep -rlF {CANARY} /var/lib/labctl /var/log /tmp /root /run/systemd 2>/dev/null || true"
+        assert lab.on(host, found) == ""
+    spec.write_text(LAB, encoding="utf-8")
+    (lab.folder / "group_vars/all.yml").unlink()
+    (lab.folder / "group_vars").rmdir()
+    lab.labctl("up", "--skip-check")
     settled(lab)
 
 

@@ -7,13 +7,18 @@ The tests are the chapters of one story and run in this order; a chapter leaves 
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -177,6 +182,58 @@ def test_a_changed_setting_restarts_what_runs_on_it_and_nothing_else(story: Stor
     ):
         assert of(after[host], unit) == of(before[host], unit), f"{unit} was restarted"
     assert of(after["worker1"], "yarn-nodemanager.service") != of(before["worker1"], "yarn-nodemanager.service")
+
+
+class Watch(threading.Thread):
+    """Looks at HDFS from the controller until :meth:`end`: which DataNodes take blocks, how many blocks are missing."""
+
+    def __init__(self, hosts: dict[str, str]) -> None:
+        super().__init__(daemon=True)
+        self.hosts = hosts
+        self.down: list[frozenset[str]] = []
+        self.missing: list[int] = []
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        url = f"http://{self.hosts['head']}:9870/jmx?qry=Hadoop:service=NameNode,name=NameNodeInfo"
+        while not self._ended.wait(0.05):
+            down = set()
+            for host in ("worker1", "worker2"):
+                try:
+                    socket.create_connection((self.hosts[host], 9866), timeout=1).close()
+                except OSError:
+                    down.add(host)
+            self.down.append(frozenset(down))
+            # The NameNode is restarted too, and meanwhile answers nothing, or with nothing.
+            with (
+                contextlib.suppress(OSError, ValueError, LookupError, http.client.HTTPException),
+                urllib.request.urlopen(url, timeout=1) as answer,
+            ):
+                self.missing.append(json.load(answer)["beans"][0]["NumberOfMissingBlocks"])
+
+    def end(self) -> None:
+        self._ended.set()
+        self.join()
+
+
+def test_a_changed_setting_of_hdfs_restarts_one_datanode_after_the_other(story: Story) -> None:
+    story.on("head", "head -c 3000000 /dev/urandom > /tmp/blocks && hdfs dfs -put -f /tmp/blocks /tmp/blocks")
+    before = story.starts()
+    status = json.loads(story.labctl("status", "--json").stdout)
+    watch = Watch({host["name"]: host["address"] for host in status["hosts"]})
+    spec = story.folder / "lab.yml"
+    spec.write_text(spec.read_text() + "vars:\n  hdfs_settings: {hdfs-site: {dfs.datanode.handler.count: 11}}\n")
+    watch.start()
+    story.ok("up", "--skip-check")
+    watch.end()
+    assert {*watch.down} == {frozenset(), frozenset({"worker1"}), frozenset({"worker2"})}, "never both at once"
+    assert {*watch.missing} == {0}
+    after = story.starts()
+    assert all(after[host] != before[host] for host in after)
+    assert "11" in story.on("worker1", "cat /etc/hadoop/hdfs-site.xml")
+    assert story.on("head", "hdfs dfs -cat /tmp/blocks | cmp - /tmp/blocks && hdfs dfs -rm -skipTrash /tmp/blocks")
+    assert not (story.folder / ".labctl/rolling").exists()
+    assert "nothing to change" in story.ok("up", "--skip-check")
 
 
 def test_the_data_of_another_cluster_is_refused(story: Story) -> None:
