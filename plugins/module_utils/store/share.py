@@ -57,6 +57,8 @@ def start(tree: Path, address: str, token: str) -> int:
         command(
             [
                 *("systemd-run", "--quiet", "--collect", f"--unit={name}"),
+                # Its command line, which is the default, would bring the whole program into the journal.
+                f"--description=labctl shares {tree.name}",
                 *(f"--property={key}={value}" for key, value in properties.items()),
                 *("--", sys.executable, "-ISc", inspect.getsource(share_server), str(tree), address, str(IDLE)),
             ],

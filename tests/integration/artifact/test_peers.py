@@ -117,7 +117,7 @@ def test_the_controller_sends_it_twice_for_six_hosts(
     sharing = [host for host in HOSTS if peers.ssh(host, SHARES)]
     assert len(sharing) == 2
     for host in sharing:
-        assert "labctl-share" not in peers.ssh(host, "journalctl --no-pager -a | grep -E 'GET /|token'")
+        assert peers.ssh(host, "journalctl --no-pager -a | grep -E 'GET /|token|import'") == ""
         assert peers.ssh(host, "ps -eo user:32,args | grep '[-]ISc' | cut -d' ' -f1").startswith("labctl-share-")
     again = peers.play()
     assert again.count("changed=0") == 6
