@@ -111,7 +111,8 @@ class ManagedFiles:
         for spec in self.specs:
             found = look(spec.path)
             if found and found.kind in ("directory", "other"):
-                raise ConvergeError(f"{spec.path} is a {found.kind} on this host, not a file", hint="remove it by hand")
+                kind = "directory" if found.kind == "directory" else "pipe, socket or device"
+                raise ConvergeError(f"{spec.path} is a {kind} on this host, not a file", hint="remove it by hand")
             # What was secret, or belonged to somebody who kept it from others, must not show in a diff.
             private = spec.path not in self._old and found is not None and not int(found.mode, 8) & 0o004
             write = Write(spec, found, spec.secret or bool(self._old.get(spec.path, {}).get("secret")) or private)
