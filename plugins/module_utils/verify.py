@@ -168,7 +168,9 @@ class Look(Answers):
         sources = {record["fragment"]: record["fragment_sha256"], **record["drop_ins"]}
         for path, digest in sources.items():
             if path and path not in self.declared:
-                self.readings.setdefault(self.group, []).append(("unit", path, {"sha256": digest}, os.stat(path)))  # noqa: PTH116
+                # Before the list is made: a drop-in that is gone must not leave an empty one to be sealed.
+                status = os.stat(path)  # noqa: PTH116
+                self.readings.setdefault(self.group, []).append(("unit", path, {"sha256": digest}, status))
         if record.get("pending"):
             self.tell("unit", name, "runs on", "what is configured", "not known: it was not started with success")
         for where, digest in record.get("reads", {}).items():

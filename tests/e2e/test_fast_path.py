@@ -249,8 +249,9 @@ def test_no_secret_shows_at_vvvv_in_records_in_output_or_in_journals(lab: Lab) -
     output += plain.stdout + plain.stderr
     assert "ESTABLISH SSH CONNECTION" in output, "this was not at -vvvv"
     assert places["text"] in lab.on("main", "cat /etc/hadoop/core-site.xml"), "the setting did not arrive"
-    shown = output.splitlines()
-    assert [line for line in shown if CANARY in line and "ansible-playbook [core" not in line] == []
+    # Plain Ansible repeats the command line it was given; labctl takes no such variables.
+    shown = [line for line in output.splitlines() if not line.startswith("extra_vars: (")]
+    assert [line for line in shown if CANARY in line] == []
     kept = [path for path in (lab.folder / ".labctl").rglob("*") if path.is_file() and "secrets" not in path.parts]
     assert [path for path in kept if CANARY in path.read_text(errors="replace")] == []
     for host in ("main", "client"):
