@@ -99,7 +99,8 @@ def right_everywhere(peers: Peers, hadoop: Resolved) -> bool:
 
 
 def gone_everywhere(peers: Peers) -> bool:
-    left = f"{SHARES}; ls -d /opt/hadoop /opt/labctl /var/lib/labctl /run/labctl-share* /run/.labctl* 2>/dev/null"
+    paths = "/opt/hadoop /opt/labctl /var/lib/labctl/manifest.d /run/labctl-share* /run/.labctl*"
+    left = f"{SHARES}; ls -d {paths} 2>/dev/null"
     return {peers.ssh(host, left) for host in HOSTS} == {""}
 
 
