@@ -77,13 +77,15 @@ class LabLock:
     def wanted(self, name: str, version: str | None, store: Store) -> Artifact:
         """The catalogue's entry: of the version asked for, else of the locked one, else of the catalogue's default.
 
-        PreflightError where another version is locked, or the catalogue lacks the locked one.
+        PreflightError where another version is locked, or the catalogue lacks the locked one; InputError for a version
+        that nobody has.
         """
         from .store.catalogue import catalogue, versions
 
         locked = self.read().get(name, {})
         chosen = version or next(iter(locked), None)
         if locked and chosen not in locked:
+            catalogue(name, chosen, folders=store.folders)  # moving the lab to what does not exist is no mend
             raise PreflightError(
                 f"{name} {chosen} is asked for, but this lab keeps to {', '.join(locked)} ({self.path})",
                 hint=f"To move it: labctl lock --upgrade {name}={chosen}.",

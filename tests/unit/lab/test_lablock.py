@@ -56,6 +56,8 @@ def test_another_version_stops_the_run(tmp_path: Path, store: Store) -> None:
     lock.record([("thing", "2", "x86_64", B)])
     assert lock.wanted("thing", "2", store).version == "2"
     assert lock.version("thing") == "1"
+    with pytest.raises(InputError, match="no version of thing '9'"):
+        lock.wanted("thing", "9", store)
 
 
 def test_version_that_the_catalogue_no_longer_has_stops_the_run(tmp_path: Path, store: Store) -> None:

@@ -55,7 +55,10 @@ FILES = {
         "MaxSessions 100\n"
         "MaxStartups 100:30:200\n"
     ),
-    "etc/systemd/journald.conf.d/labctl.conf": "[Journal]\nStorage=persistent\nSystemMaxUse=64M\n",
+    # A journal takes the disk space of a whole file at once, 8 MiB by default: much for each of many hosts.
+    "etc/systemd/journald.conf.d/labctl.conf": (
+        "[Journal]\nStorage=persistent\nSystemMaxUse=64M\nSystemMaxFileSize=2M\n"
+    ),
     "etc/dpkg/dpkg.cfg.d/labctl": (
         "force-unsafe-io\n"
         "path-exclude=/usr/share/locale/*\n"
