@@ -30,15 +30,20 @@ _HINTS = {
 }
 
 
+def make_folders(root: Path) -> None:
+    """The store's folders, those that are not there yet."""
+    make_dir(root.parent)
+    for folder in (root, root / "blobs", root / "blobs" / "sha256", root / "trees"):
+        make_folder(folder)
+    for private in PRIVATE:
+        make_folder(root / private, 0o700)
+
+
 @contextlib.contextmanager
 def session(root: Path, name: str, progress: Progress) -> Iterator[Blobs]:
     """The store's folders, the artefact's lock, an empty work folder, and what was verified before."""
     try:
-        make_dir(root.parent)
-        for folder in (root, root / "blobs", root / "blobs" / "sha256", root / "trees"):
-            make_folder(folder)
-        for private in PRIVATE:
-            make_folder(root / private, 0o700)
+        make_folders(root)
         with (
             _flocked(root / "locks" / ALL, fcntl.LOCK_SH, lambda: progress(_COLLECTING, 0, 0)),
             _locked(root, name, progress),

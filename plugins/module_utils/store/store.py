@@ -25,7 +25,7 @@ from .catalogue import FOLDER, Artifact, catalogue
 from .disk import Hashes, make_folder, write_atomically
 from .download import Rules
 from .mirrors import bring, mirrors
-from .session import session
+from .session import make_folders, session
 from .sources.base import Job, Progress, Source, silent
 from .tree import Entry, tree_digest
 from .unpack import pack_tree
@@ -238,6 +238,8 @@ class Store:
 
     def remember_lab(self, lock: Path) -> None:
         """Remember a lab's lock: what it names is kept for as long as it exists (:mod:`.keep`)."""
+        # A lab that has an image and no artefact may be the first to come here.
+        make_folders(self.root)
         path = make_folder(self.root / "labs", 0o700) / hashlib.sha256(str(lock).encode()).hexdigest()[:32]
         if not path.exists():
             write_atomically(path, str(lock))

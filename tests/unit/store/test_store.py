@@ -363,3 +363,11 @@ def test_killed_in_the_middle_of_a_download_leaves_nothing_that_counts(store: St
     assert again(store, mirror).source == "archive"
     assert not list((store.root / "tmp").iterdir())
     assert not list((store.root / "partial").iterdir())
+
+
+def test_a_lab_is_remembered_in_a_store_that_nobody_used_yet(tmp_path: Path) -> None:
+    store = Store(tmp_path / "cache" / "store")
+    store.remember_lab(tmp_path / "lab.lock")
+    (note,) = (store.root / "labs").iterdir()
+    assert note.read_text() == str(tmp_path / "lab.lock")
+    assert stat.S_IMODE(store.root.stat().st_mode) == 0o755, "hosts read the trees in it"
