@@ -215,6 +215,9 @@ def remove_bridge(bridge: str, lab_id: str) -> bool:
     """Remove the lab's bridge, also a half-made one without alias; never another lab's."""
     if bridge_alias(bridge) not in ("", alias(lab_id)):
         return False
+    # A busy kernel leaves the interfaces of hosts that have ended there for a while.
+    for port in (Path("/sys/class/net") / bridge / "brif").glob("vb-labctl-*"):
+        run(["ip", "link", "delete", port.name], check=False)
     run(["ip", "link", "delete", bridge, "type", "bridge"])
     return True
 
