@@ -68,8 +68,11 @@ def _delay(lab: BenchLab) -> float:
     }
     argv = [str(SCRIPTS / "ansible-playbook"), "-i", "nspawn.yml", "ready.yml"]
     with (
-        subprocess.Popen(ssh, stdout=subprocess.PIPE, text=True) as service,
-        subprocess.Popen(argv, cwd=lab.folder, env=env, stdout=subprocess.PIPE, text=True) as play,
+        # Apart: ssh makes its stderr non-blocking for all who share it, and Ansible refuses such a one.
+        subprocess.Popen(ssh, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as service,
+        subprocess.Popen(
+            argv, cwd=lab.folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as play,
     ):
         assert service.stdout is not None and play.stdout is not None  # noqa: S101 - both are pipes
         said, seen = [], 0.0
