@@ -9,7 +9,18 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-COLLECTION = ("galaxy.yml", "README.md", "LICENSE", "meta", "roles", "playbooks", "plugins", "artifacts", "inventories")
+COLLECTION = (
+    "galaxy.yml",
+    "README.md",
+    "LICENSE",
+    "meta",
+    "roles",
+    "playbooks",
+    "plugins",
+    "artifacts",
+    "charts",
+    "inventories",
+)
 
 
 class CollectionHook(BuildHookInterface):  # type: ignore[type-arg]

@@ -12,9 +12,9 @@ import yaml
 from ansible_collections.labctl.stacks.plugins.doc_fragments.bulk import ModuleDocFragment
 from ansible_collections.labctl.stacks.plugins.module_utils.bulk import BULK_OPTIONS
 
-MODULES = ("system", "config_tree", "unit", "ready")
+MODULES = ("system", "config_tree", "unit", "ready", "k8s_apply", "helm_release")
 #: Options that the action turns into others.
-OF_ACTIONS = {"content", "rolling"}
+OF_ACTIONS = {"content", "rolling", "manifests", "chart", "values"}
 
 
 def loaded(name: str) -> Any:

@@ -1,0 +1,3 @@
+module labctl/labweb
+
+go 1.26.8
