@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the labctl authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Internal to labctl.stacks: an artefact on a host: a link to the mounted store, or a tree of the host's own.
+"""Internal to labctl.stacks: artefacts on a host: links to the mounted store, or to trees of the host's own.
 
 Runs on hosts: standard library only, Python 3.8 and newer.
 """
@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +49,63 @@ def fault(tree: Path, expected: dict[str, Any]) -> str:
     return f"is not complete or not as it was: {have} instead of {expected['files']} files, {expected['bytes']} bytes"
 
 
+@dataclass(frozen=True)
+class Item:
+    """An artefact that is wanted: its link's ``path``, and ``target``, where its tree is or is to be.
+
+    ``wrong`` is what a look found wrong with the tree, ``before`` what stands at the path: "absent", or the link's
+    target.
+    """
+
+    name: str
+    path: str
+    target: Path
+    tree: dict[str, Any]
+    wrong: str
+    before: str
+
+    @property
+    def pushed(self) -> bool:
+        """Whether the tree is the host's own."""
+        return self.target.parent == TREES
+
+    @property
+    def missing(self) -> bool:
+        """Whether the host must be brought the tree."""
+        return self.pushed and self.wrong != ""
+
+    @property
+    def unpacking(self) -> Change:
+        return Change(str(self.target), self.wrong if self.target.exists() else ABSENT, "unpacked")
+
+    def record(self) -> dict[str, Any]:
+        """The record of the tree."""
+        kept = {key: self.tree[key] for key in ("digest", "listing", "version")}
+        return {"path": str(self.target), "pushed": self.pushed, "name": self.name, **kept}
+
+
 def present(call: Call) -> Outcome:
-    """Have the artefact at ``path``. Where its tar is needed and was not sent along, nothing but ``needs_archive``."""
-    options, tree = call.params, call.params["tree"]
-    path = str(options["path"])
+    """Have the artefacts at their paths, all of them or, for the links, none.
+
+    Where trees must be brought first, ``needs`` of the outcome are their names, and only the one that came along by
+    ``bring`` is put in place.
+    """
+    options = call.params["artifacts"]
+    for key in ("name", "path"):
+        given = [option[key] for option in options]
+        if twice := [value for value in given if given.count(value) > 1]:
+            raise InputError(f"{twice[0]} is listed twice", hint="List it once, or in a call with another part.")
+    return _converge(call, [_item(call, option) for option in options])
+
+
+def _item(call: Call, option: dict[str, Any]) -> Item:
+    """An artefact, and a look at what there is of it. PreflightError for what is not ours to mend."""
+    name, path, store = option["name"], str(option["path"]), call.params["store"]
+    tree = call.params["trees"][name]
     check_path(path)
-    pushed = not options["store"]
-    target = TREES / f"{options['name']}-{options['version']}-{tree['digest'][:12]}" if pushed else Path(
-        options["store"], "trees", tree["digest"]
-    )  # fmt: skip
+    target = (
+        Path(store, "trees", tree["digest"]) if store else TREES / f"{name}-{tree['version']}-{tree['digest'][:12]}"
+    )
     found = look(path)
     if found is not None and found.kind != "link":
         raise PreflightError(
@@ -64,86 +113,109 @@ def present(call: Call) -> Outcome:
             hint="Move it out of the way, or give another path.",
         )
     wrong = fault(target, tree) if tree["digest"] else "is not known before it is fetched"
-    values = {"digest": tree["digest"], "source": options["source"], "path": path, "version": options["version"]}
-    outcome = Outcome(values=values)
-    if tree["fetch"]:
-        outcome.changes.append(Change(f"{options['name']} {options['version']}", "not in the store", "would fetch"))
-    if wrong and pushed:
-        outcome.changes.append(Change(str(target), ABSENT if not target.exists() else wrong, "unpacked"))
-    elif wrong and not call.check:
+    if wrong and store and not call.check:
         raise PreflightError(
             f"{target}, which the store mounted on this host should show, {wrong}",
             hint="Mount the controller's store read-only there, or unset labctl_store to have the files sent.",
         )
-    if wrong and pushed and not call.check and not options["archive"] and not options["peer"]:
-        return Outcome(values={"needs_archive": True})
-    before = found.target if found else ABSENT
-    if before != str(target):
-        outcome.changes.append(Change(path, before, str(target)))
+    return Item(name, path, target, tree, wrong, found.target if found else ABSENT)
+
+
+def _converge(call: Call, items: list[Item]) -> Outcome:
+    """Make exactly these artefacts the section's."""
+    missing = [item for item in items if item.missing]
+    linking = [Change(item.path, item.before, str(item.target)) for item in items if item.before != str(item.target)]
+    links, trees = _leaving(call, items)
+    linking += [Change(link["path"], link["target"], ABSENT) for link in links]
+    linking += [Change(tree["path"], "unpacked", ABSENT) for tree in trees]
     if call.check:
-        return outcome
-    try:
-        _converge(call, path, target, wrong if pushed else "", before)
-    except (LabError, OSError) as exc:
-        if not wrong or not options["peer"]:
-            raise
-        # A peer that cannot be reached, that ended in the middle, or that sent something else.
-        return Outcome(values={"needs_archive": True}, warnings=[f"another host could not hand it on: {exc}"])
-    if pushed and options.get("share"):
-        _share(options["share"], target, outcome)
+        fetching = [
+            Change(f"{item.name} {item.tree['version']}", "not in the store", "would fetch")
+            for item in items
+            if item.tree["fetch"]
+        ]
+        return Outcome([*fetching, *(item.unpacking for item in missing), *linking], _values(items))
+    bring = call.params.get("bring") or {}
+    brought = next((item for item in missing if item.name == bring.get("name")), None)
+    if missing and not brought:
+        return Outcome(values={"needs": [item.name for item in missing]})
+    records = _intend(call, items)
+    outcome = Outcome()
+    if brought:
+        outcome = _bring(bring, brought)
+        needs = [item.name for item in missing if item is not brought or "needs" in outcome.values]
+        if needs:
+            outcome.values["needs"] = needs
+            return outcome
+    for item in items:
+        if item.before != str(item.target):
+            _link(item.path, str(item.target))
+    _drop(call, links, trees)
+    call.record(records)
+    outcome.changes += linking
+    outcome.values.update(_values(items))
     return outcome
 
 
-def _share(options: dict[str, str], tree: Path, outcome: Outcome) -> None:
-    """Hand the tree on to other hosts. Where that fails, they have the controller."""
-    try:
-        outcome.values["shared"] = share.start(tree, options["address"], options["token"])
-    except (LabError, OSError) as exc:
-        outcome.warnings.append(f"the other hosts cannot get it from this one: {exc}")
+def _values(items: list[Item]) -> dict[str, Any]:
+    told = ("version", "digest", "source")
+    return {"artifacts": {item.name: {"path": item.path, **{key: item.tree[key] for key in told}} for item in items}}
 
 
-def _converge(call: Call, path: str, target: Path, wrong: str, before: str) -> None:
-    tree = call.params["tree"]
-    observed = ABSENT if before == ABSENT else {"kind": "link", "target": before}
-    link = {"path": path, "target": str(target), "before": call.manifest.before(call.key, "links", path, observed)}
-    record = {
-        "path": str(target),
-        "digest": tree["digest"],
-        "listing": tree["listing"],
-        "pushed": target.parent == TREES,
-    }
-    record.update(name=call.params["name"], version=call.params["version"])
-    old_links = call.manifest.records(call.key, "links")
-    old_trees = call.manifest.records(call.key, "trees")
-    # What is about to be made is recorded first: a run that dies in between can still be undone.
-    call.record(
-        {"links": [*({**old_links, path: link}).values()], "trees": [*({**old_trees, str(target): record}).values()]}
-    )
-    if wrong:
-        _bring(call.params, target)
-    if before != str(target):
-        _link(path, str(target))
-    _drop(call, [item for key, item in old_links.items() if key != path], [])
-    call.record({"links": [link], "trees": [record]})
-    _drop(call, [], [item for key, item in old_trees.items() if key != str(target)])
+def _intend(call: Call, items: list[Item]) -> dict[str, Any]:
+    """Record what is about to be made beside what there is, so that a run that dies in between can still be undone.
+
+    What to record once it is made.
+    """
+    links: dict[str, Any] = {}
+    trees = {str(item.target): item.record() for item in items}
+    for item in items:
+        observed = ABSENT if item.before == ABSENT else {"kind": "link", "target": item.before}
+        before = call.manifest.before(call.key, "links", item.path, observed)
+        links[item.path] = {"path": item.path, "target": str(item.target), "before": before}
+    all_links = {**call.manifest.records(call.key, "links"), **links}
+    all_trees = {**call.manifest.records(call.key, "trees"), **trees}
+    call.record({"links": [*all_links.values()], "trees": [*all_trees.values()]})
+    return {"links": [*links.values()], "trees": [*trees.values()]}
 
 
-def _bring(params: dict[str, Any], target: Path) -> None:
-    """Put the tree in place, from the tar that was sent or from a peer's."""
-    tree = params["tree"]
+def _bring(bring: dict[str, Any], item: Item) -> Outcome:
+    """Put a tree in place, from the tar that was sent or from a peer's, and share it where that is asked for.
+
+    ``needs`` of the outcome, with a warning, where a peer cannot be reached, ends in the middle, or sends what is not
+    it.
+    """
+    outcome = Outcome([item.unpacking])
     TREES.mkdir(mode=0o755, exist_ok=True)
     TREES.chmod(0o755)
     for stale in TREES.glob(f"{DRAFT}*"):
         shutil.rmtree(stale)
-    if params["archive"]:
-        _unpack(Path(params["archive"]), target, tree["digest"])
-        return
+    if not bring["archive"]:
+        try:
+            _fetch(bring["peer"], item)
+        except (LabError, OSError) as exc:
+            warning = f"{item.name}: another host could not hand it on: {exc}"
+            return Outcome(values={"needs": [item.name]}, warnings=[warning])
+        return outcome
+    _unpack(Path(bring["archive"]), item.target, item.tree["digest"])
+    # Not at the end of the task only: a host may be brought many.
+    Path(bring["archive"]).unlink()
+    if bring["share"]:
+        try:
+            outcome.values["shared"] = share.start(item.target, bring["share"]["address"], bring["share"]["token"])
+        except (LabError, OSError) as exc:
+            # The others have the controller.
+            outcome.warnings.append(f"{item.name}: the other hosts cannot get it from this one: {exc}")
+    return outcome
+
+
+def _fetch(peer: str, item: Item) -> None:
     draft = TREES / f"{DRAFT}{secrets.token_hex(4)}"
     draft.mkdir(mode=0o700)
     try:
         # A tar adds a header or two for each file, and fills up its last block.
-        share.fetch(params["peer"], draft / "peer.tar", tree["bytes"] + 4096 * (tree["files"] + 10))
-        _unpack(draft / "peer.tar", target, tree["digest"])
+        share.fetch(peer, draft / "peer.tar", item.tree["bytes"] + 4096 * (item.tree["files"] + 10))
+        _unpack(draft / "peer.tar", item.target, item.tree["digest"])
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -182,35 +254,36 @@ def _link(path: str, target: str) -> None:
 
 
 def absent(call: Call) -> Outcome:
-    """Undo the section: the link, where it is still ours, and trees of the host's own that no other section needs."""
-    links, trees = call.manifest.records(call.key, "links"), call.manifest.records(call.key, "trees")
-    outcome = Outcome()
-    for path in links:
-        found = look(path)
+    """Undo the section: the links, where they are still links, and trees of the host's own that no other needs."""
+    if not call.check and any(tree["pushed"] for tree in call.manifest.records(call.key, "trees").values()):
+        share.stop_all()
+    return _converge(call, [])
+
+
+def _leaving(call: Call, items: list[Item]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The section's links and pushed trees that stand there and that neither it nor another wants any more.
+
+    ``target`` of a link is what it is now.
+    """
+    links: list[dict[str, Any]] = []
+    trees: list[dict[str, Any]] = []
+    paths, targets = {item.path for item in items}, {str(item.target) for item in items}
+    for path, link in call.manifest.records(call.key, "links").items():
+        found = None if path in paths else look(path)
         if found and found.kind == "link" and not call.manifest.owners("links", path, excluding=call.key):
-            outcome.changes.append(Change(path, found.target, ABSENT))
-    for path, tree in trees.items():
-        if tree["pushed"] and Path(path).exists() and not call.manifest.owners("trees", path, excluding=call.key):
-            outcome.changes.append(Change(path, "unpacked", ABSENT))
-    if not call.check:
-        if any(tree["pushed"] for tree in trees.values()):
-            share.stop_all()
-        _drop(call, list(links.values()), list(trees.values()))
-        call.record(None)
-    return outcome
+            links.append({**link, "target": found.target})
+    for path, tree in call.manifest.records(call.key, "trees").items():
+        ours = tree["pushed"] and Path(path).parent == TREES and path not in targets
+        if ours and Path(path).exists() and not call.manifest.owners("trees", path, excluding=call.key):
+            trees.append(tree)
+    return links, trees
 
 
 def _drop(call: Call, links: list[dict[str, Any]], trees: list[dict[str, Any]]) -> None:
-    """Remove links and pushed trees that no other section lists."""
     for link in links:
-        path = link["path"]
-        found = look(path)
-        if found and found.kind == "link" and not call.manifest.owners("links", path, excluding=call.key):
-            restore(path, call.manifest.before(call.key, "links", path, link["before"]), call.manifest.root / "backup")
+        restore(link["path"], link["before"], call.manifest.root / "backup")
     for tree in trees:
-        path = Path(tree["path"])
-        if tree["pushed"] and path.parent == TREES and not call.manifest.owners("trees", str(path), excluding=call.key):
-            with suppress(FileNotFoundError):
-                shutil.rmtree(path)
+        with suppress(FileNotFoundError):
+            shutil.rmtree(tree["path"])
     with suppress(OSError):
         TREES.rmdir()

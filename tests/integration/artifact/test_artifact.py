@@ -20,7 +20,7 @@ LIFE = r"""
 - name: predicted
   check_mode: true
   LANE
-  labctl.stacks.artifact: &declared {role: lba, name: hadoop, path: /opt/hadoop}
+  labctl.stacks.artifact: &declared {role: lba, artifacts: [{name: hadoop, path: /opt/hadoop}]}
 - name: first
   diff: true
   LANE
@@ -30,7 +30,7 @@ LIFE = r"""
   labctl.stacks.artifact: *declared
 - name: another role
   LANE
-  labctl.stacks.artifact: {role: lbb, name: hadoop, path: /opt/hadoop}
+  labctl.stacks.artifact: {role: lbb, artifacts: [{name: hadoop, path: /opt/hadoop}]}
 - name: layout
   ansible.builtin.command: ls /opt/hadoop/ /opt/hadoop/webapps
 - name: read by a daemon's user
@@ -72,7 +72,8 @@ def test_life(host: OneHost, hadoop: Resolved, lane: str) -> None:
     assert not run.changed["second"]
     assert not run.changed["another role"]
     assert run["predicted"]["changes"] == run["first"]["changes"]
-    assert (run["first"]["digest"], run["first"]["version"]) == (hadoop.digest, "3.5.0")
+    told = {"version": "3.5.0", "digest": hadoop.digest, "path": "/opt/hadoop", "source": "store"}
+    assert run["first"]["artifacts"] == {"hadoop": told}
     assert run["second"]["manifest"] == run["first"]["manifest"]
     kept = (host.lab_dir / "manifests" / host.name / "lba.sha256").read_text().strip()
     assert kept == run["first"]["manifest"]["sha256"]
@@ -96,10 +97,65 @@ def test_life(host: OneHost, hadoop: Resolved, lane: str) -> None:
     assert not (host.lab_dir / "manifests" / host.name / "lba.sha256").exists()
 
 
+SEVERAL = r"""
+- name: predicted
+  check_mode: true
+  LANE
+  labctl.stacks.artifact: &both
+    role: lba
+    artifacts: [{name: zookeeper, path: /opt/zookeeper}, {name: hadoop, path: /opt/hadoop}]
+- name: first
+  diff: true
+  LANE
+  labctl.stacks.artifact: *both
+- name: second
+  LANE
+  labctl.stacks.artifact: *both
+- name: layout
+  ansible.builtin.shell: ls -d /opt/zookeeper/lib /opt/hadoop/lib; ls -A ~/.ansible/tmp 2>/dev/null; true
+- name: fewer predicted
+  check_mode: true
+  LANE
+  labctl.stacks.artifact: &one {role: lba, artifacts: [{name: hadoop, path: /opt/hadoop}]}
+- name: fewer
+  LANE
+  labctl.stacks.artifact: *one
+- name: left
+  ansible.builtin.shell: ls -d /opt/zookeeper /opt/hadoop /opt/labctl/zookeeper* 2>/dev/null; true
+- name: gone
+  labctl.stacks.artifact: {role: lba, state: absent}
+- name: nothing
+  ansible.builtin.shell: ls -d /opt/hadoop /opt/labctl /var/lib/labctl/manifest.d/lba.json 2>/dev/null; true
+"""
+
+
+@pytest.mark.parametrize("lane", LANES)
+def test_several_come_in_one_task_and_go_when_they_are_not_listed_any_more(
+    host: OneHost, hadoop: Resolved, lane: str
+) -> None:
+    zookeeper = Store().resolve(catalogue("zookeeper"))
+    run = host.run_playbook(tasks(SEVERAL, lane))
+    assert run.rc == 0, run.stdout
+    assert run["predicted"]["changes"] == run["first"]["changes"]
+    assert {name: one["digest"] for name, one in run["first"]["artifacts"].items()} == {
+        "zookeeper": zookeeper.digest,
+        "hadoop": hadoop.digest,
+    }
+    told = "".join(one["after"] for one in run["first"]["diff"])
+    assert all(change.split(": ")[0] in told for change in run["first"]["changes"])
+    assert not run.changed["second"]
+    assert run["second"]["manifest"] == run["first"]["manifest"]
+    assert run["layout"]["stdout_lines"] == ["/opt/hadoop/lib", "/opt/zookeeper/lib"], "or a tar was left"
+    assert run["fewer predicted"]["changes"] == run["fewer"]["changes"]
+    assert run.changed["fewer"]
+    assert run["left"]["stdout"] == "/opt/hadoop"
+    assert run["nothing"]["stdout"] == ""
+
+
 HARM = r"""
 - name: sent
   LANE
-  labctl.stacks.artifact: &declared {role: lba, name: hadoop, path: /opt/hadoop}
+  labctl.stacks.artifact: &declared {role: lba, artifacts: [{name: hadoop, path: /opt/hadoop}]}
 - name: harm
   ansible.builtin.shell: |
     rm /opt/hadoop/lib/hadoop-common-*.jar; echo evil > /opt/hadoop/lib/evil.jar; mkdir -p /opt/labctl/.new-0000/lib
@@ -139,31 +195,39 @@ def test_harm_is_mended_and_the_copy_goes_when_the_store_is_mounted(host: OneHos
 TROUBLE = r"""
 - name: unknown name
   ignore_errors: true
-  labctl.stacks.artifact: {role: lba, name: hadop, path: /opt/hadoop}
+  labctl.stacks.artifact: {role: lba, artifacts: [{name: hadop, path: /opt/hadoop}]}
 - name: unknown version
   ignore_errors: true
-  labctl.stacks.artifact: {role: lba, name: hadoop, version: "9.9", path: /opt/hadoop}
+  labctl.stacks.artifact: {role: lba, artifacts: [{name: hadoop, version: "9.9", path: /opt/hadoop}]}
 - name: unknown source
   ignore_errors: true
-  labctl.stacks.artifact: {role: lba, name: hadoop, path: /opt/hadoop, source: tape}
+  labctl.stacks.artifact: {role: lba, artifacts: [{name: hadoop, path: /opt/hadoop, source: tape}]}
 - name: no path
   ignore_errors: true
-  labctl.stacks.artifact: {role: lba, name: hadoop}
+  labctl.stacks.artifact: {role: lba, artifacts: [{name: hadoop}]}
+- name: no list
+  ignore_errors: true
+  labctl.stacks.artifact: {role: lba, name: hadoop, path: /opt/hadoop}
+- name: twice
+  ignore_errors: true
+  labctl.stacks.artifact:
+    role: lba
+    artifacts: [{name: hadoop, path: /opt/hadoop}, {name: hadoop, path: /opt/other}]
 - name: internal option
   ignore_errors: true
-  labctl.stacks.artifact: {role: lba, name: hadoop, path: /opt/hadoop, archive: /etc/shadow}
+  labctl.stacks.artifact: {role: lba, artifacts: [], bring: {name: hadoop, archive: /etc/shadow}}
 - name: occupy
   ansible.builtin.file: {path: /opt/occupied/keep, state: directory}
 - name: occupied path
   ignore_errors: true
-  labctl.stacks.artifact: {role: lba, name: hadoop, path: /opt/occupied}
+  labctl.stacks.artifact: {role: lba, artifacts: [{name: hadoop, path: /opt/occupied}]}
 - name: no folder
   ignore_errors: true
-  labctl.stacks.artifact: {role: lba, name: hadoop, path: /opt/no/where}
+  labctl.stacks.artifact: {role: lba, artifacts: [{name: hadoop, path: /opt/no/where}]}
 - name: store not mounted
   ignore_errors: true
   vars: {labctl_store: /mnt/elsewhere}
-  labctl.stacks.artifact: {role: lba, name: hadoop, path: /opt/hadoop}
+  labctl.stacks.artifact: {role: lba, artifacts: [{name: hadoop, path: /opt/hadoop}]}
 - name: gone
   labctl.stacks.artifact: {role: lba, state: absent}
 - name: kept
@@ -180,8 +244,10 @@ def test_trouble_is_named_with_its_mend(host: OneHost) -> None:
         "unknown name": ("no artefact 'hadop'", "Did you mean 'hadoop'?"),
         "unknown version": ("no version of hadoop '9.9'", "3.5.0"),
         "unknown source": ("no source 'tape'", "maven, archive"),
-        "no path": ("artifact needs path", ""),
-        "internal option": ("'archive' is not for use in playbooks", ""),
+        "no path": ("artifact hadoop needs path", ""),
+        "no list": ("artifact needs artifacts, a list", "{name: hadoop, path: /opt/hadoop}"),
+        "twice": ("hadoop is listed twice", "another part"),
+        "internal option": ("'bring' is not for use in playbooks", ""),
         "occupied path": ("/opt/occupied is there and is a directory", "another path"),
         "no folder": ("/opt/no/where: its folder is not there", "system module"),
         "store not mounted": ("/mnt/elsewhere/trees/", "labctl_store"),

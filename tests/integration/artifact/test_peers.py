@@ -29,7 +29,10 @@ PLAY = """\
   vars: {labctl_store: ''}
   tasks:
     - name: artefact
-      labctl.stacks.artifact: {role: lbp, name: hadoop, path: /opt/hadoop, state: "{{ wanted | default('present') }}"}
+      labctl.stacks.artifact:
+        role: lbp
+        artifacts: [{name: hadoop, path: /opt/hadoop}]
+        state: "{{ wanted | default('present') }}"
 """
 SHARES = "systemctl list-units --all --plain --no-legend 'labctl-share-*'"
 DIGESTS = "cd /opt/hadoop/ && find . -type f | LC_ALL=C sort | xargs sha256sum | sha256sum"

@@ -12,7 +12,7 @@ import yaml
 from ansible_collections.labctl.stacks.plugins.doc_fragments.bulk import ModuleDocFragment
 from ansible_collections.labctl.stacks.plugins.module_utils.bulk import BULK_OPTIONS
 
-MODULES = ("system", "config_tree", "unit", "ready", "k8s_apply", "helm_release")
+MODULES = ("system", "config_tree", "artifact", "unit", "ready", "k8s_apply", "helm_release")
 #: Options that the action turns into others.
 OF_ACTIONS = {"content", "rolling", "manifests", "chart", "values"}
 
