@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the labctl authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Internal to labctl.stacks: what system does: packages, users, groups, kernel settings and directories of a role.
+"""Internal to labctl.stacks: what system does: a role's packages, users, groups, kernel settings, folders and names.
 
 It re-implements nothing: it writes sysusers.d, tmpfiles.d, sysctl.d and modules-load.d files, so that a reboot keeps
 what was set, and calls systemd's own tools and the package manager for what differs.
@@ -15,6 +15,7 @@ from typing import Any
 from ansible_collections.labctl.stacks.plugins.module_utils.accounts import Accounts, sysusers_text
 from ansible_collections.labctl.stacks.plugins.module_utils.bulk import Call, Outcome
 from ansible_collections.labctl.stacks.plugins.module_utils.folders import Folders
+from ansible_collections.labctl.stacks.plugins.module_utils.host_names import HostNames
 from ansible_collections.labctl.stacks.plugins.module_utils.kernel import Kernel
 from ansible_collections.labctl.stacks.plugins.module_utils.managed_files import FileSpec, ManagedFiles
 from ansible_collections.labctl.stacks.plugins.module_utils.packages import Apt, Packages
@@ -27,6 +28,7 @@ NOTHING: dict[str, Any] = {
     "directories": [],
     "sysctls": {},
     "kernel_modules": [],
+    "host_names": {},
 }
 
 
@@ -44,7 +46,8 @@ def converge(call: Call, declared: dict[str, Any], purge_data: bool, apt: Apt) -
     accounts = Accounts(call, declared["groups"], declared["users"], folders.held)
     changes += accounts.plan()
     kernel = Kernel(call, declared["sysctls"], declared["kernel_modules"])
-    changes += kernel.plan() + folder_changes
+    names = HostNames(call, declared["host_names"])
+    changes += kernel.plan() + names.plan() + folder_changes
     header = f"# Managed by labctl (role {call.manifest.role}); changes are overwritten."
     texts = {
         "sysusers": sysusers_text(header, accounts.groups, accounts.users),
@@ -55,7 +58,7 @@ def converge(call: Call, declared: dict[str, Any], purge_data: bool, apt: Apt) -
     confs = {kind: conf_path(kind, call) for kind in texts}
     files = ManagedFiles(call, [FileSpec(confs[kind], text.encode()) for kind, text in texts.items() if text])
     changes += files.plan()
-    outcome = Outcome(changes=changes, diff=files.diff())
+    outcome = Outcome(changes=changes, diff=files.diff() + names.diff())
     outcome.values = {
         "packages_installed": sorted(packages.missing),
         "packages_removed": sorted(packages.gone),
@@ -70,6 +73,7 @@ def converge(call: Call, declared: dict[str, Any], purge_data: bool, apt: Apt) -
                 "files": files.intent(),
                 "packages": packages.intent(),
                 "directories": folders.intent(),
+                "host_names": names.intent(),
                 **accounts.intent(),
                 **kernel.intent(),
             }
@@ -81,6 +85,7 @@ def converge(call: Call, declared: dict[str, Any], purge_data: bool, apt: Apt) -
     packages.install()
     accounts.apply(confs["sysusers"])
     kernel.apply(confs["sysctl"])
+    names.apply()
     folders.apply(confs["tmpfiles"])
     folders.remove()
     accounts.remove()
@@ -91,6 +96,7 @@ def converge(call: Call, declared: dict[str, Any], purge_data: bool, apt: Apt) -
             "files": files.records(),
             "packages": packages.records(),
             "directories": folders.records(),
+            "host_names": names.records(),
             **accounts.records(),
             **kernel.records(),
         }

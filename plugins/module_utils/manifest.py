@@ -8,7 +8,8 @@ which changes nothing leaves it byte-identical::
     {"version": 1, "role": "hdfs", "sections": {"<module>/<part>": {"<kind>": [record, ...]}}}
 
 A *kind* is always a list of records and names a sort of thing: files, links, directories, packages, users, groups,
-sysctls, kernel_modules, units, checks. A *record* is a dictionary whose identity is its ``path``, else its ``name``.
+sysctls, kernel_modules, host_names, units, checks. A *record* is a dictionary whose identity is its ``path``, else its
+``name``.
 ``before`` in a record says what stood there before labctl came: ``"absent"``, or whatever the module needs to put it
 back. A thing may be listed by several sections of several roles; whoever stops listing it undoes it only when no other
 section lists it (:meth:`Manifest.owners`), and ``before`` travels from the first to the last of them

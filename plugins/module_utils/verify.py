@@ -50,7 +50,18 @@ if TYPE_CHECKING:
 
 #: Kinds in two rounds: systemd and the network work on their answers during the first.
 KINDS = (
-    ("files", "links", "trees", "directories", "packages", "users", "groups", "sysctls", "kernel_modules"),
+    (
+        "files",
+        "links",
+        "trees",
+        "directories",
+        "packages",
+        "users",
+        "groups",
+        "sysctls",
+        "kernel_modules",
+        "host_names",
+    ),
     ("units", "checks", "probes"),
 )
 
@@ -149,6 +160,13 @@ class Look(Answers):
         builtin = text_of(f"/lib/modules/{os.uname().release}/modules.builtin").replace("-", "_")
         if f"/{plain}.ko" not in builtin:
             self.tell("kernel_module", name, "state", "loaded", "not loaded")
+
+    def see_host_names(self, record: dict[str, Any], name: str) -> None:
+        """A name in /etc/hosts, with its address and no other."""
+        found = self.network.hosts.get(name, [])
+        address = self.network.address(record["address"])
+        if not found or any(self.network.address(one) != address for one in found):
+            self.tell("host_name", name, "address", record["address"], ", ".join(found) or "none")
 
     def see_units(self, record: dict[str, Any], name: str) -> None:
         """A unit: its state, that it is as it was loaded, and that it runs on what is configured."""

@@ -214,6 +214,18 @@ class Network:
         found: set[tuple[bytes, int]] = self._cached["listening"]
         return found
 
+    @property
+    def hosts(self) -> dict[str, list[str]]:
+        """Name -> its addresses in /etc/hosts. Of several the first counts."""
+        if "hosts" not in self._cached:
+            self._cached["hosts"] = {}
+            for line in text_of("/etc/hosts").splitlines():
+                fields = line.partition("#")[0].split()
+                for name in fields[1:]:
+                    self._cached["hosts"].setdefault(name, []).append(fields[0])
+        found: dict[str, list[str]] = self._cached["hosts"]
+        return found
+
     def address(self, host: str) -> bytes | None:
         """The address of a literal or of a name in /etc/hosts; None for a name only a server could know."""
         for family in (_socket.AF_INET, _socket.AF_INET6):
@@ -223,11 +235,7 @@ class Network:
                 continue
         if host == "localhost":
             return b"\x7f\0\0\1"
-        if "hosts" not in self._cached:
-            lines = [line.partition("#")[0].split() for line in text_of("/etc/hosts").splitlines()]
-            # The first line with a name counts.
-            self._cached["hosts"] = {name: fields[0] for fields in reversed(lines) for name in fields[1:]}
-        literal = self._cached["hosts"].get(host)
+        literal = self.hosts.get(host, [""])[0]
         return self.address(literal) if literal and literal != host else None
 
     def parts(self, url: str) -> tuple[bytes | None, int, bytes]:

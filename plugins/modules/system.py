@@ -2,18 +2,19 @@
 # Copyright (c) 2026 the labctl authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Packages, users, groups, directories and kernel settings of a role in one call."""
+"""Packages, users, groups, directories, kernel settings and names of a role in one call."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: system
-short_description: Packages, users, groups, directories and kernel settings of a role in one call
+short_description: Packages, users, groups, directories, kernel settings and names of a role in one call
 version_added: 0.1.0
 description:
   - Writes C(/etc/sysusers.d), C(/etc/tmpfiles.d), C(/etc/sysctl.d) and C(/etc/modules-load.d) files named
     C(labctl-<role>-<part>.conf) and calls systemd's own tools for what differs from them, so a reboot keeps it all.
-    Packages that are missing are installed by apt.
+    Packages that are missing are installed by apt. Names of hosts stand in C(/etc/hosts), in a block between marks that
+    tell the role and part; lines outside of it are left as they are.
   - It compares with the real state of the host, not with the files alone.
   - The manifest keeps what existed before. What is no longer declared is undone only where labctl made it and no other
     part or role declares it. Packages labctl installed are purged, together with what was pulled in only for them.
@@ -94,6 +95,12 @@ options:
     type: list
     elements: str
     default: []
+  host_names:
+    description:
+      - Names to have in C(/etc/hosts), each with its one address. A name that has another address elsewhere in that
+        file is an error.
+    type: dict
+    default: {}
   purge_data:
     description: Whether directories marked O(directories[].data) go with what is removed.
     type: bool
@@ -125,6 +132,8 @@ EXAMPLES = r"""
         data: true
     sysctls:
       vm.swappiness: 10
+    host_names:
+      hdfs-namenode: 10.20.30.2
 
 - name: Undo it, and remove the data too
   labctl.stacks.system:
@@ -192,6 +201,7 @@ OPTIONS = {
     "directories": {"type": "list", "elements": "dict", "default": [], "options": DIRECTORY},
     "sysctls": {"type": "dict", "default": {}},
     "kernel_modules": NAMES,
+    "host_names": {"type": "dict", "default": {}},
     "purge_data": {"type": "bool", "default": False},
 }
 

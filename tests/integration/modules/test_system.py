@@ -13,6 +13,7 @@ LIFE = r"""
 - name: before labctl
   ansible.builtin.shell: |
     mkdir -m 0711 /srv/lbt-old; sysctl -w net.ipv4.tcp_keepalive_time=7100; groupadd --system lbt-oldgroup
+    echo 192.0.2.9 lbt-printer >> /etc/hosts; cp -p /etc/hosts /root/lbt-hosts
 - name: predicted
   check_mode: true
   labctl.stacks.system: &declared
@@ -32,6 +33,7 @@ LIFE = r"""
       - {path: /var/log/lbt/deep/er, owner: lbt, group: lbt-group}
       - {path: /srv/lbt-old, owner: lbt, mode: "01755"}
     sysctls: {net.ipv4.tcp_keepalive_time: 600, net.ipv4.ip_local_port_range: 32000 61000}
+    host_names: {lbt-api: 127.0.0.1, lbt-six: "2001:DB8::1"}
 - name: first
   diff: true
   labctl.stacks.system: *declared
@@ -46,10 +48,19 @@ LIFE = r"""
     id lbt | sed 's/[0-9]*(//g; s/)//g'; getent passwd lbt | cut -d: -f5-; getent passwd lbt-plain | cut -d: -f6-
     stat -c '%n %U:%G %a' /var/lib/lbt /var/lib/lbt/data /var/log/lbt /var/log/lbt/deep/er /srv/lbt-old
     cat /proc/sys/net/ipv4/tcp_keepalive_time; ls /etc/*.d/labctl-lbt-main.conf
+    getent hosts lbt-api lbt-six lbt-printer | cut -d' ' -f1
+- name: another role has the name
+  labctl.stacks.system: {role: lbt2, host_names: {lbt-api: 127.0.0.1}}
+- name: another address
+  ignore_errors: true
+  labctl.stacks.system: {role: lbt3, host_names: {lbt-api: 127.0.0.2}}
+- name: another role gone
+  labctl.stacks.system: {role: lbt2, state: absent}
 - name: drift
   ansible.builtin.shell: |
     usermod --shell /bin/false --home /tmp lbt; gpasswd --delete lbt lbt-more; userdel lbt-plain
     chmod 0777 /var/lib/lbt; chown root /srv/lbt-old; rm -r /var/log/lbt; sysctl -w net.ipv4.tcp_keepalive_time=1
+    sed -i 's/.*lbt-api/192.0.2.1 lbt-api/; /lbt-six/d' /etc/hosts
     rm /etc/sysctl.d/labctl-lbt-main.conf; echo hello > /var/lib/lbt/data/file
 - name: drift predicted
   check_mode: true
@@ -76,13 +87,13 @@ LIFE = r"""
   ansible.builtin.shell: |
     cat /var/lib/lbt/data/file; stat -c '%U:%G %a' /var/lib/lbt/data /srv/lbt-old; ls -d /etc/*.d/labctl* /var/log/lbt
     getent passwd lbt-plain; getent group lbt-more; getent group lbt-oldgroup | cut -d: -f1
-    cat /proc/sys/net/ipv4/tcp_keepalive_time
+    cat /proc/sys/net/ipv4/tcp_keepalive_time; cmp /etc/hosts /root/lbt-hosts
 - name: purged
   labctl.stacks.system: {role: lbt, state: absent, purge_data: true}
 - name: nothing left
   ansible.builtin.shell: |
     getent passwd lbt; getent group lbt lbt-group; ls -d /var/lib/lbt /var/lib/labctl/manifest*
-    rmdir /srv/lbt-old; groupdel lbt-oldgroup
+    rmdir /srv/lbt-old; groupdel lbt-oldgroup; sed -i /lbt-printer/d /etc/hosts; rm /root/lbt-hosts
 """
 
 
@@ -106,7 +117,12 @@ def test_life(host: OneHost) -> None:
         "/etc/sysctl.d/labctl-lbt-main.conf",
         "/etc/sysusers.d/labctl-lbt-main.conf",
         "/etc/tmpfiles.d/labctl-lbt-main.conf",
+        "127.0.0.1",
+        "2001:db8::1",
+        "192.0.2.9",
     ]
+    assert run["another role has the name"]["changes"] == ["host name lbt-api: absent -> 127.0.0.1"]
+    assert "has lbt-api with address 127.0.0.1 already, and 127.0.0.2 is declared" in run["another address"]["msg"]
     assert run["drift predicted"]["changes"] == run["drift repaired"]["changes"]
     assert run["drift repaired"]["changes"] == [
         "group lbt-plain: absent -> present",
@@ -115,6 +131,8 @@ def test_life(host: OneHost) -> None:
         "user lbt, further groups: adm -> +lbt-more",
         "user lbt-plain: absent -> present",
         "sysctl net.ipv4.tcp_keepalive_time: 1 -> 600",
+        "host name lbt-api: 192.0.2.1 -> 127.0.0.1",
+        "host name lbt-six: absent -> 2001:db8::1",
         "/srv/lbt-old: root:root 1755 -> lbt:root 1755",
         "/var/lib/lbt: lbt:lbt-group 0777 -> lbt:lbt-group 0750",
         "/var/log/lbt: absent -> directory",
@@ -123,7 +141,7 @@ def test_life(host: OneHost) -> None:
         "/etc/sysctl.d/labctl-lbt-main.conf: absent -> root:root 0644, new content",
     ]
     assert not run["quiet"]["changed"]
-    assert run.failed == ["in use"]
+    assert run.failed == ["another address", "in use"]
     assert "user lbt-plain cannot be removed" in run["in use"]["msg"]
     assert run["removal predicted"]["kept"] == run["removed"]["kept"] == ["/var/lib/lbt/data"]
     assert not run["removed again"]["changed"]

@@ -29,6 +29,7 @@ TASKS = r"""
     users: [{name: vfy, comment: Verified, home: /var/lib/vfy, shell: /usr/sbin/nologin, groups: [vfyextra]}]
     directories: [{path: /var/lib/vfy, owner: vfy, group: vfy, mode: "0750"}]
     sysctls: {net.ipv4.tcp_keepalive_time: 7100}
+    host_names: {vfy-peer: 192.0.2.7}
 - name: config
   labctl.stacks.config_tree:
     role: vfy

@@ -116,6 +116,13 @@ def of_system() -> list[Harm]:
         harms.append(Harm(name, f"{keep}; {do}", undo, frozenset(items), "accounts and packages"))
     hide, show = "cp -p /etc/hosts /root/hosts; sed -i 's/\\bbox\\b/bax/' /etc/hosts", "cp -p /root/hosts /etc/hosts"
     harms.append(Harm("name of a host", hide, show, frozenset({"check names"}), "/etc/hosts"))
+    told = frozenset({"host_name vfy-peer"})
+    for name, edit in {
+        "name of a role's gone": "sed -i /vfy-peer/d /etc/hosts",
+        "name of a role's with another address": "sed -i '/vfy-peer/s/^[0-9.]*/192.0.2.8/' /etc/hosts",
+        "name of a role's with a further address": "echo 192.0.2.8 vfy-peer >> /etc/hosts",
+    }.items():
+        harms.append(Harm(name, f"cp -p /etc/hosts /root/hosts; {edit}", show, told, "/etc/hosts"))
     key = "net.ipv4.tcp_keepalive_time"
     path = "/proc/sys/net/ipv4/tcp_keepalive_time"
     harms.append(Harm("sysctl", f"echo 7000 > {path}", f"echo 7100 > {path}", frozenset({f"sysctl {key}"}), key))

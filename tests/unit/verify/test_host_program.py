@@ -244,6 +244,27 @@ def test_names_are_looked_up_and_those_without_an_address_told(box: Box, monkeyp
     assert drift[1:] == ("check", "peers", "names", "resolved", "elsewhere.invalid cannot be")
 
 
+@pytest.mark.parametrize(
+    ("hosts", "found"),
+    [
+        ("127.0.0.1\tlocalhost\n10.0.0.1\tapi\n", []),
+        ("10.0.0.1 head api\n10.0.0.1 api\n", []),
+        ("127.0.0.1\tlocalhost\n", ["none"]),
+        ("# 10.0.0.1 api\n", ["none"]),
+        ("10.0.0.2\tapi\n", ["10.0.0.2"]),
+        ("10.0.0.1\tapi\n10.0.0.2\tapi\n", ["10.0.0.1, 10.0.0.2"]),
+    ],
+)
+def test_a_declared_name_has_its_one_address(
+    box: Box, monkeypatch: pytest.MonkeyPatch, hosts: str, found: list[str]
+) -> None:
+    box.write({"system/main": {"host_names": [{"name": "api", "address": "10.0.0.1"}]}})
+    text_of = verify_net.text_of
+    monkeypatch.setattr(verify_net, "text_of", lambda path: hosts if path == "/etc/hosts" else text_of(path))
+    expected = [("host_name", "api", "address", "10.0.0.1", one) for one in found]
+    assert [drift[1:] for drift in box.look().drift] == expected
+
+
 def test_a_port_of_a_name_that_only_a_server_knows_is_told_as_skipped(box: Box) -> None:
     box.write({"ready/main": {"checks": [{"name": "it", "host": "no.such.invalid", "port": 1}]}})
     look = box.look()
