@@ -42,25 +42,40 @@ class KubeError(Exception):
         return self.status is None or self.status in (429, 500, 502, 503, 504)
 
 
-def fields_of(kubeconfig: str) -> dict[str, str]:
+def fields_of(kubeconfig: str) -> dict[str, bytes | str]:
     """Server, authority, certificate and key of the text of a kubeconfig file with one cluster and one user, as kubeadm
-    writes it. KubeError for another."""
-    found = dict(re.findall(r"^\s+(server|[a-z-]+-data):[ \t]*[\"']?([^\s\"']+)", kubeconfig, re.MULTILINE))
-    wanted = ("server", "certificate-authority-data", "client-certificate-data", "client-key-data")
-    if missing := [name for name in wanted if name not in found]:
-        raise KubeError(f"the kubeconfig file has no {', '.join(missing)}")
+    and kubelet write it; the last three as PEM, read where the file names files. KubeError for another."""
+    pairs = re.findall(r"^\s+(server|[a-z-]+(?:-data)?):[ \t]*[\"']?([^\s\"']+)", kubeconfig, re.MULTILINE)
+    told = dict(pairs)
+    found: dict[str, bytes | str] = {}
+    for name in ("certificate-authority", "client-certificate", "client-key"):
+        if f"{name}-data" in told:
+            found[name] = base64.b64decode(told[f"{name}-data"])
+        elif name in told:
+            found[name] = Path(told[name]).read_bytes()
+    found["server"] = told.get("server", "")
+    if len(found) < 4 or not found["server"]:
+        raise KubeError("the kubeconfig file does not name a server, its authority, a certificate and its key")
     return found
 
 
 @contextmanager
-def _file(content: str) -> Iterator[str]:
+def _file(content: bytes) -> Iterator[str]:
     """A path in memory for what ssl takes from files only."""
     descriptor = os.memfd_create("labctl")
     try:
-        os.write(descriptor, base64.b64decode(content))
+        os.write(descriptor, content)
         yield f"/proc/self/fd/{descriptor}"
     finally:
         os.close(descriptor)
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _bytes(value: bytes | str) -> bytes:
+    return value.encode() if isinstance(value, str) else value
 
 
 class KubeApi:
@@ -72,14 +87,12 @@ class KubeApi:
     def __init__(self, kubeconfig: str = ADMIN, server: str = "", timeout: float = 15) -> None:
         try:
             fields = fields_of(Path(kubeconfig).read_text(encoding="utf-8"))
-            self._context = ssl.create_default_context(
-                cadata=base64.b64decode(fields["certificate-authority-data"]).decode()
-            )
-            with _file(fields["client-certificate-data"]) as certificate, _file(fields["client-key-data"]) as key:
+            self._context = ssl.create_default_context(cadata=_text(fields["certificate-authority"]))
+            with _file(_bytes(fields["client-certificate"])) as certificate, _file(_bytes(fields["client-key"])) as key:
                 self._context.load_cert_chain(certificate, key)
         except (OSError, ValueError, binascii.Error) as exc:
             raise KubeError(f"{kubeconfig}: {exc}") from exc
-        self.server = server or fields["server"]
+        self.server = server or _text(fields["server"])
         self.timeout = timeout
         self._connection: http.client.HTTPSConnection | None = None
         self._resources: dict[str, dict[str, tuple[str, bool]]] = {}

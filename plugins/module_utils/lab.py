@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from .labschema import LabModel
 
 #: Groups a stack can do without; it needs a host in each of its others.
-OPTIONAL_GROUPS = {"hadoop_client"}
+OPTIONAL_GROUPS = {"hadoop_client", "k8s_node"}
 #: Groups whose daemon exists once; a second host would be a second, rival cluster.
 SINGLE_GROUPS = {"hdfs_namenode", "yarn_resourcemanager", "mapred_historyserver"}
+#: Groups that agree by majority: with an even number they survive no more failures than with one fewer.
+ODD_GROUPS = {"k8s_master"}
 MAX_HOSTS = 1000
 
 
@@ -282,6 +284,9 @@ def _check_groups(document: Document, raw: dict[str, Any], listed: object) -> No
             if len(names) > 1 and group in SINGLE_GROUPS:
                 shown_names = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
                 document.add(("hosts",), f"group {group} takes one host, has {len(names)}: {shown_names}")
+            if names and not len(names) % 2 and group in ODD_GROUPS:
+                why = "an even one survives no more failures than one fewer"
+                document.add(("hosts",), f"group {group} takes an odd number of hosts, has {len(names)}", why)
 
 
 def _check_provider(document: Document, raw: dict[str, Any], provider: object) -> None:

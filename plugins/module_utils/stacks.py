@@ -8,7 +8,8 @@ command (what to fetch while hosts boot).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,9 @@ class Stack:
     are Debian packages that an image carries, so that they come from outside once per lab and not once per host.
     ``artifacts`` are catalogue names; ``needs`` are stacks that must be there first. ``roles`` are those whose
     manifests the playbook leaves, in its order: what a role does may depend on those before it, on none after it.
+    ``nesting`` are groups whose hosts start containers themselves, and need the rights for it where they are
+    containers. ``volumes`` maps groups to folders that want a file system of the machine's, where a host's root is
+    an overlay.
     """
 
     name: str
@@ -28,6 +32,8 @@ class Stack:
     packages: tuple[str, ...] = ()
     artifacts: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    nesting: tuple[str, ...] = ()
+    volumes: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 STACKS: dict[str, Stack] = {
@@ -48,6 +54,37 @@ STACKS: dict[str, Stack] = {
             packages=("default-jre-headless",),
             artifacts=("hadoop",),
         ),
+        Stack(
+            name="k8s",
+            summary="Kubernetes, with flannel, CoreDNS and kube-proxy",
+            groups={
+                "k8s_master": "runs a control plane with its etcd; an odd number of hosts",
+                "k8s_node": "runs pods",
+            },
+            roles=("containerd", "haproxy", "k8s_master", "k8s_node", "flannel"),
+            packages=("conntrack", "ethtool", "haproxy", "socat"),
+            artifacts=(
+                "containerd",
+                "runc",
+                "cni-plugins",
+                "flannel-cni",
+                "crictl",
+                "kubernetes",
+                "image-pause",
+                "image-etcd",
+                "image-kube-apiserver",
+                "image-kube-controller-manager",
+                "image-kube-scheduler",
+                "image-kube-proxy",
+                "image-coredns",
+                "image-flannel",
+            ),
+            nesting=("k8s_master", "k8s_node"),
+            volumes={
+                "k8s_master": ("/var/lib/containerd", "/var/lib/etcd", "/var/lib/kubelet"),
+                "k8s_node": ("/var/lib/containerd", "/var/lib/kubelet"),
+            },
+        ),
     )
 }
 
@@ -55,6 +92,19 @@ STACKS: dict[str, Stack] = {
 def known_groups() -> dict[str, str]:
     """Every group some stack reads, with the name of that stack."""
     return {group: stack.name for stack in STACKS.values() for group in stack.groups}
+
+
+def nests(groups: Iterable[str]) -> bool:
+    """Whether a host in these groups starts containers itself."""
+    return any(set(stack.nesting) & set(groups) for stack in STACKS.values())
+
+
+def volumes(groups: Iterable[str]) -> tuple[str, ...]:
+    """The folders of a host in these groups that want a file system of the machine's."""
+    wanted = set(groups)
+    return tuple(
+        sorted({path for stack in STACKS.values() for group in wanted for path in stack.volumes.get(group, ())})
+    )
 
 
 def in_order(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -7,14 +7,15 @@ A role declares them in ``meta/labctl.yml``, each as the command whose output it
     facts:
       kernel: uname -r
 
-A test looks for roles that use facts and declare none.
+Only those of a lab's own roles are asked for, as it takes an ssh to each host. A test looks for roles that use facts
+and declare none.
 """
 
 from __future__ import annotations
 
 import secrets
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from ansible_collections.labctl.stacks.plugins.module_utils.lab import Lab
@@ -25,9 +26,10 @@ from labctl.lab.parallel import together
 _TIMEOUT, _PARALLEL = 15.0, 64
 
 
-def declared(root: Path | None = None) -> dict[str, str]:
-    """The facts that roles of the collection declare, with their commands."""
+def declared(root: Path | None = None, roles: Collection[str] | None = None) -> dict[str, str]:
+    """The facts that these roles of the collection declare, or all of its roles, with their commands."""
     paths = sorted((root or collection_root()).glob("roles/*/meta/labctl.yml"))
+    paths = [path for path in paths if roles is None or path.parents[1].name in roles]
     if not paths:
         return {}
     import yaml

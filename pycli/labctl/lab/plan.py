@@ -91,7 +91,8 @@ def make_plan(lab: Lab, *, full: bool = False, everywhere: bool = False) -> Plan
     provider = backend.provider_for(lab)
     changes, hosts = tuple(provider.plan()), tuple(provider.hosts())
     running = [host.name for host in hosts if host.state == "running"]
-    inputs = digest.inputs(lab, hosts, digest.lab_key(lab), facts_of(lab, running, declared()))
+    facts = facts_of(lab, running, declared(roles={role for stack in lab.stacks for role in STACKS[stack].roles}))
+    inputs = digest.inputs(lab, hosts, digest.lab_key(lab), facts)
     state = State(lab)
     actions = {change.host: change for change in changes}
     reasons = {stack: _by_inputs(lab, stack, inputs, state, actions, full=full) for stack in lab.stacks}

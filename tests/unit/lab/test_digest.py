@@ -300,6 +300,8 @@ def test_a_declared_fact_is_read_again(folder: Folder, tmp_path: Path, monkeypat
     (role / "labctl.yml").write_text("facts: {kernel: uname -r, two words: printf 'a\\nb\\n'}\n")
     wanted = declared(tmp_path)
     assert wanted == {"nfs: kernel": "uname -r", "nfs: two words": "printf 'a\\nb\\n'"}
+    assert declared(tmp_path, {"nfs", "hdfs"}) == wanted
+    assert declared(tmp_path, {"hdfs"}) == {}, "a lab is asked for what its own roles depend on"
     program = tmp_path / "bin/ssh"
     program.parent.mkdir()
     program.write_text('#!/bin/sh\nfor script; do :; done\n[ ! -e "$0.dead" ] && exec sh -c "$script"\n')

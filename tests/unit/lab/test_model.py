@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 from ansible_collections.labctl.stacks.plugins.module_utils.errors import InputError, PreflightError
 from ansible_collections.labctl.stacks.plugins.module_utils.lab import (
+    ODD_GROUPS,
     OPTIONAL_GROUPS,
     SINGLE_GROUPS,
     HostSpec,
     ProviderSpec,
     load_lab,
 )
-from ansible_collections.labctl.stacks.plugins.module_utils.stacks import known_groups
+from ansible_collections.labctl.stacks.plugins.module_utils.stacks import STACKS, known_groups
 
 GOOD = """\
 name: demo
@@ -156,8 +157,7 @@ BARE = "name: a\nprovider: nspawn\nhosts: "
         (BARE + "{w: {count: 600}, v: {count: 600}}",
          "lab.yml:3 hosts: 1200 hosts are more than a lab can have, which is 1000"),
         (BARE + "{a: {groups: [gpu]}}",
-         'lab.yml:3 hosts.a.groups[0]: no group "gpu" (known: hadoop_client, hdfs_datanode, '
-         "hdfs_namenode, mapred_historyserver, yarn_nodemanager, yarn_resourcemanager)"),
+         f'lab.yml:3 hosts.a.groups[0]: no group "gpu" (known: {", ".join(sorted(known_groups()))})'),
         (BARE + "{a: {groups: [hdfs_datanode]}}",
          "lab.yml:3 hosts.a.groups[0]: group hdfs_datanode is of stack hadoop, which stacks does not list"),
         (BARE + "{localhost: {}}",
@@ -236,14 +236,23 @@ def test_a_stack_needs_a_host_in_each_of_its_groups() -> None:
 
 
 def test_a_daemon_that_exists_once_takes_one_host() -> None:
-    groups = ", ".join(sorted(set(known_groups()) - OPTIONAL_GROUPS))
+    groups = ", ".join(sorted(set(STACKS["hadoop"].groups) - OPTIONAL_GROUPS))
     said = refused(BARE + f"{{a: {{count: 2, groups: [{groups}]}}}}\nstacks: [hadoop]\n")
     assert said == [f"lab.yml:3 hosts: group {group} takes one host, has 2: a1, a2" for group in
                     ("hdfs_namenode", "yarn_resourcemanager", "mapred_historyserver")]  # fmt: skip
 
 
+def test_masters_that_agree_by_majority_are_an_odd_number() -> None:
+    text = BARE + "{m: {count: %s, groups: [k8s_master]}, n: {groups: [k8s_node]}}\nstacks: [k8s]\n"
+    assert refused(text % 2) == [
+        "lab.yml:3 hosts: group k8s_master takes an odd number of hosts, has 2 "
+        "(an even one survives no more failures than one fewer)"
+    ]
+    load_lab(write(text % 3))
+
+
 def test_groups_named_here_are_groups_of_stacks() -> None:
-    assert known_groups().keys() >= OPTIONAL_GROUPS | SINGLE_GROUPS
+    assert known_groups().keys() >= OPTIONAL_GROUPS | SINGLE_GROUPS | ODD_GROUPS
 
 
 def test_a_linked_lab_folder_is_refused(tmp_path: Path) -> None:

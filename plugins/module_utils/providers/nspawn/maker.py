@@ -14,6 +14,7 @@ from uuid import uuid4
 from ...errors import ProviderError
 from ...lab import Lab
 from ...paths import cache_dir
+from ...stacks import nests, volumes
 from .. import ssh
 from ..base import Progress
 from . import cgroup, image, network, rootfs, state, supervisor
@@ -94,6 +95,9 @@ class Maker:
         rootfs.mount(self.layout.host_dir(name), image.path_of(made.image))
         self._names(name)
         spec = self.specs[name]
+        binds = {folder: self.layout.volume(name, folder) for folder in volumes(spec.groups)}
+        for volume in binds.values():
+            volume.mkdir(mode=0o755, parents=True, exist_ok=True)
         boot = supervisor.Boot(
             lab_id=self.record.id,
             host=name,
@@ -102,6 +106,8 @@ class Maker:
             store=store_dir(),
             memory=spec.memory,
             cpus=spec.cpus,
+            nests=nests(spec.groups),
+            volumes=binds,
         )
         supervisor.start(boot, self.layout)
         self.fresh.add(name)
@@ -118,6 +124,12 @@ class Maker:
         if leader is not None and network.ensure_port(self.record.bridge, leader):
             self.progress(name, "put back on its bridge")
         spec = self.specs[name]
+        if (nests(spec.groups) and not run.nests) or not set(volumes(spec.groups)) <= set(run.volumes):
+            raise ProviderError(
+                f"it was started before it was in the groups {', '.join(sorted(spec.groups))}, "
+                f"and lacks rights or folders that they need",
+                hint=f"labctl exec {name} -- poweroff, then labctl up: it starts anew with what is on it",
+            )
         if (run.memory, run.cpus) != (spec.memory, spec.cpus) and not run.unit:
             cgroup.set_limits(cgroup.group_name(self.record.id, name), spec.memory, spec.cpus)
             state.write(self.layout.run_file(name), dataclasses.replace(run, memory=spec.memory, cpus=spec.cpus))

@@ -8,7 +8,7 @@
         lab.json                          subnet, bridge and addresses
         <host>.host.json                  a host that is made; written last, so what lacks it is half-made
         <host>.run.json                   its supervisor, written by the supervisor itself before it starts the host
-        <host>/{upper,work,root,log}      0700: its files hold programs that run as root
+        <host>/{upper,work,root,log,volumes}  0700: its files hold programs that run as root
 
 Host names hold no dot, so no name can stand for another file. The JSON files are readable by everybody: status
 and inventory work unprivileged.
@@ -58,7 +58,8 @@ class HostRecord:
 @dataclass(frozen=True)
 class RunRecord:
     """A supervisor: ``start`` in clock ticks since that ``boot``, which tells a process from a later one of the same
-    pid. ``unit`` is empty where systemd does not run it; ``store`` is the folder the host sees as its store."""
+    pid. ``unit`` is empty where systemd does not run it; ``store`` is the folder the host sees as its store. ``nests``
+    and ``volumes`` are what it was started with; see supervisor.Boot."""
 
     pid: int
     start: int
@@ -67,6 +68,8 @@ class RunRecord:
     store: str = ""
     memory: int | None = None
     cpus: float | None = None
+    nests: bool = False
+    volumes: list[str] = field(default_factory=list)
 
 
 class Layout:
@@ -88,6 +91,10 @@ class Layout:
 
     def root(self, host: str) -> Path:
         return self.folder / host / "root"
+
+    def volume(self, host: str, folder: str) -> Path:
+        """Where a folder of a host lies that is a file system of the machine's."""
+        return self.folder / host / "volumes" / folder.strip("/").replace("/", "-")
 
     def log(self, host: str) -> Path:
         return self.folder / host / "log"

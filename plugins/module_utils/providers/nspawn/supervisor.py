@@ -15,7 +15,8 @@ import os
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import ProviderError
@@ -48,7 +49,11 @@ exec "$@"
 
 @dataclass(frozen=True)
 class Boot:
-    """All that starting a host takes. ``memory`` in bytes, ``cpus`` in cores; None is no limit."""
+    """All that starting a host takes. ``memory`` in bytes, ``cpus`` in cores; None is no limit.
+
+    A host that ``nests`` gets the rights to start containers of its own. ``volumes`` maps folders in the host to
+    folders of the machine that they are.
+    """
 
     lab_id: str
     host: str
@@ -57,6 +62,8 @@ class Boot:
     store: Path
     memory: int | None = None
     cpus: float | None = None
+    nests: bool = False
+    volumes: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def machine(self) -> str:
@@ -81,12 +88,21 @@ def slice_name(lab_id: str) -> str:
     return f"labctl-{lab_id}.slice"
 
 
+#: What containers in a host need beyond nspawn's default: every capability the machine's root has itself, the system
+#: calls that runc makes, and the kernel's messages, which kubelet reads.
+NESTING = ("--capability=all", "--system-call-filter=add_key keyctl bpf perf_event_open @keyring", "--bind=/dev/kmsg")
+
+
+def _bind(path: Path) -> str:
+    """A path as a part of an option of nspawn's that colons separate."""
+    return str(path).replace("\\", "\\\\").replace(":", "\\:")
+
+
 def nspawn_argv(boot: Boot) -> list[str]:
-    """The nspawn command line, with nspawn's default capabilities.
+    """The nspawn command line, with nspawn's default capabilities unless the host nests.
 
     ``--register=no --keep-unit``: works without machined, and leaves cgroups to us.
     """
-    store = str(boot.store).replace("\\", "\\\\").replace(":", "\\:")
     return [
         find("systemd-nspawn") or "systemd-nspawn",
         "--quiet",
@@ -102,7 +118,9 @@ def nspawn_argv(boot: Boot) -> list[str]:
         "--timezone=off",
         "--link-journal=no",
         "--console=read-only",
-        f"--bind-ro={store}:/var/lib/labctl/store",
+        f"--bind-ro={_bind(boot.store)}:/var/lib/labctl/store",
+        *(f"--bind={_bind(source)}:{folder}" for folder, source in sorted(boot.volumes.items())),
+        *(NESTING if boot.nests else ()),
     ]
 
 
@@ -114,6 +132,8 @@ def script_argv(boot: Boot, run_file: Path, unit: str, boot_id: str, groups: lis
         "store": str(boot.store),
         "memory": boot.memory,
         "cpus": boot.cpus,
+        "nests": boot.nests,
+        "volumes": sorted(boot.volumes),
     }
     body = json.dumps(rest, sort_keys=True)[1:-1]
     arguments = [str(run_file), body, str(len(groups)), *map(str, groups)]
