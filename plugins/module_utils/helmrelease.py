@@ -62,7 +62,9 @@ class Helm:
 
     def upgrade(self, chart: Path, values: Path, *more: str) -> str:
         """Install it, or bring it to this chart and these values."""
-        options = ["--install", f"--values={values}", "--reset-values", "--history-max=5", *more]
+        # As k8s_apply does: what somebody else changed since is ours again.
+        options = ["--server-side=true", "--force-conflicts", "--history-max=5", "--reset-values", *more]
+        options += ["--install", f"--values={values}"]
         return self.run("upgrade", self.name, str(chart), *options, timeout=float(self.params["timeout"]) + 60)
 
     def rendered(self, chart: Path, values: Path) -> str:

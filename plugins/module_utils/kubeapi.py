@@ -197,6 +197,12 @@ class KubeApi:
         path = f"{self.path_of(item)}?{urllib.parse.urlencode(query)}"
         return dict(self.call("PATCH", path, item, content=APPLY))
 
+    def merge(self, item: dict[str, Any], *, dry_run: bool = False) -> dict[str, Any]:
+        """Put the fields of an object that exists in place of its own, lists as a whole; the object as it is then."""
+        query = {"fieldManager": MANAGER, **({"dryRun": "All"} if dry_run else {})}
+        path = f"{self.path_of(item)}?{urllib.parse.urlencode(query)}"
+        return dict(self.call("PATCH", path, item, content=MERGE))
+
     def ready(self) -> str:
         """ "" where the server says it is ready, else what is wrong."""
         try:

@@ -32,6 +32,7 @@ from ansible_collections.labctl.stacks.plugins.module_utils.kubeobjects import (
     ident_of,
     line_of,
     named,
+    owned,
     reference,
     secrets_of,
     texts,
@@ -91,8 +92,21 @@ class Applier:
         except KubeError as exc:
             if self.check and before is None and exc.status == 404 and self._comes(item):
                 return None, item
-            raise
+            if before is None or exc.status != 422:
+                raise
+            after = self._without_others(item, exc)
         return before, after
+
+    def _without_others(self, item: dict[str, Any], refused: KubeError) -> dict[str, Any]:
+        """Take away what somebody else added to a list, where it goes badly with ours: such as a port without a name.
+
+        Raises what was refused at first where that does not help.
+        """
+        try:
+            merged = self.patiently(lambda: self.api.merge(item, dry_run=self.check))
+            return dict(merged) if self.check else dict(self.patiently(lambda: self.api.apply(item)))
+        except KubeError:
+            raise refused from None
 
     def live(self, item: dict[str, Any]) -> dict[str, Any] | None:
         """The object as the API has it, None where there is none, nor its kind."""
@@ -200,6 +214,8 @@ def _mend(exc: KubeError) -> str:
     """What to do about an error of the API."""
     if exc.status == 404 and exc.reason != "NoKind":
         return "declare its namespace before it"
+    if exc.status == 422 and "immutable" in str(exc):
+        return "what is immutable changes only with a new object: delete this one with kubectl, and run it again"
     words = {
         403: "the user of the kubeconfig file may not do this",
         404: "declare the CustomResourceDefinition of this kind before it, or mend apiVersion and kind",
@@ -258,7 +274,9 @@ def connect(params: dict[str, Any]) -> KubeApi:
 
 def present(call: Call) -> Outcome:
     """``state=present``: apply, prune, record, wait. ConvergeError where the API refuses, or time is up."""
-    items = check_objects(json.loads(base64.b64decode(call.params["manifests_b64"] or "W10=")))
+    items = [
+        owned(item) for item in check_objects(json.loads(base64.b64decode(call.params["manifests_b64"] or "W10=")))
+    ]
     if len(json.dumps([reference(item) for item in items])) > 100_000:
         raise InputError("manifests has more objects than one call can watch", hint="make it several, with parts")
     before = recorded(call.manifest.section(call.key))

@@ -23,6 +23,7 @@ _ANNOTATIONS_OF_OTHERS = (
 )
 #: Kinds without a generation whose resourceVersion moves though nobody changes what was asked for.
 _RESTLESS = ("PersistentVolume", "PersistentVolumeClaim", "Node", "Lease", "Endpoints", "Event")
+MANAGED_BY = "app.kubernetes.io/managed-by"
 #: Differing fields that a line names.
 _NAMED = 6
 
@@ -72,6 +73,17 @@ def check_objects(items: Any) -> list[dict[str, Any]]:
                 f"manifests, entry {number}: {ident_of(item)} is entry {first} already", hint="declare it once"
             )
     return items
+
+
+def owned(item: dict[str, Any]) -> dict[str, Any]:
+    """The object with the usual label that says who manages it, unless it says so itself.
+
+    Besides being of use to people: an apply that owns no field of an object, as of a namespace of which only the name
+    is declared, has the server write the object anew at the next one (its manager "before-first-apply").
+    """
+    metadata = item["metadata"]
+    labels = {MANAGED_BY: "labctl", **(metadata.get("labels") or {})}
+    return {**item, "metadata": {**metadata, "labels": labels}}
 
 
 def bare(item: dict[str, Any]) -> dict[str, Any]:

@@ -102,6 +102,9 @@ class Smoke:
             raise CheckError(f"nodes are {wrong}", hint="see the journal of kubelet there")
         if not self.workers:
             raise CheckError("no node takes pods: all are cordoned or tainted", hint="add a node, or take a taint away")
+        dns = self.api.get("/apis/apps/v1/namespaces/kube-system/deployments/coredns")
+        if dns and (lines := kuberollout.wait(self.api, [dns], self.timeout)):
+            raise CheckError("\n".join(["the cluster's name server is not ready", *lines]))
         names = [node["metadata"]["name"] for node in self.api.items("/api/v1/nodes")]
         self.report.append(f"nodes: {', '.join(sorted(names))} ready")
 

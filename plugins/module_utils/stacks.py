@@ -78,6 +78,7 @@ STACKS: dict[str, Stack] = {
                 "image-kube-proxy",
                 "image-coredns",
                 "image-flannel",
+                "image-labweb",
             ),
             nesting=("k8s_master", "k8s_node"),
             volumes={

@@ -16,6 +16,7 @@ description:
   - Namespaces and CustomResourceDefinitions must come before what needs them.
   - When the time is over, the task fails and says why, by the pods' states, their events, and the last words of
     containers that ended.
+  - Objects get the label C(app.kubernetes.io/managed-by=labctl), unless they declare another.
   - Fields that others hold are taken over. Fields that O(manifests) says nothing of are left as they are.
   - The objects are recorded in the role's manifest with what tells a change of them, so that labctl notices when
     somebody changes or deletes one.

@@ -33,6 +33,8 @@ systemd-run --quiet --unit=lbt-controllers KUBERNETES/kube-controller-manager --
 """
 
 STOP = """
+# An API server that is asked waits a minute for those who watch.
+systemctl kill --signal=KILL lbt-controllers lbt-apiserver lbt-etcd
 systemctl stop lbt-controllers lbt-apiserver lbt-etcd
 systemctl reset-failed 'lbt-*'
 rm -rf /etc/kubernetes /var/lib/lbt-etcd /var/run/kubernetes /root/.kube

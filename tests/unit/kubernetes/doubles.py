@@ -53,6 +53,9 @@ class KubeDouble:
         self.deleted.append(path)
         return self.objects.pop(path, None) is not None
 
+    def merge(self, item: Object, *, dry_run: bool = False) -> Object:
+        return self.apply(item, dry_run=dry_run)
+
     def apply(self, item: Object, *, dry_run: bool = False) -> Object:
         if self.errors:
             raise self.errors.pop(0)

@@ -172,6 +172,25 @@ def test_a_refusal_of_a_secret_hides_its_value(site: Site) -> None:
     assert caught.value.hint
 
 
+def test_what_others_added_to_a_list_gives_way_where_it_makes_ours_invalid(site: Site) -> None:
+    site.present(namespace("demo"), config("a", word="x"))
+    refused = KubeError("spec.ports[1].name: Required value", 422)
+    merged = []
+    site.api.merge = lambda item, dry_run: merged.append(dry_run) or site.api.apply(item)  # type: ignore[method-assign]
+    for check in (True, False):
+        applier = kubeapply.Applier(site.api, [config("a", word="y")], check=check)  # type: ignore[arg-type]
+        site.api.errors = [refused]
+        applier.apply_all()
+    assert merged == [True, False]
+    site.api.errors = [refused, KubeError("field is immutable", 422)]
+    with pytest.raises(ConvergeError, match="Required value"):
+        applier.apply_all()
+    site.api.errors = [KubeError("spec.selector: field is immutable", 422), KubeError("x", 422)]
+    with pytest.raises(ConvergeError) as caught:
+        applier.apply_all()
+    assert "delete this one" in caught.value.hint
+
+
 def test_a_kind_declared_by_the_same_call_is_waited_for_and_in_check_mode_taken_as_coming(site: Site) -> None:
     definition = {
         "apiVersion": "apiextensions.k8s.io/v1",

@@ -16,6 +16,7 @@ from ansible_collections.labctl.stacks.plugins.module_utils.kubeobjects import (
     ident_of,
     line_of,
     named,
+    owned,
     reference,
     texts,
 )
@@ -48,6 +49,14 @@ def test_a_reference_finds_the_object_again_and_holds_nothing_else() -> None:
 def test_what_is_no_object_is_refused_by_its_place(items: Any, told: str) -> None:
     with pytest.raises(InputError, match=told):
         check_objects(items)
+
+
+def test_every_object_says_who_manages_it_unless_it_says_so_itself() -> None:
+    assert owned(namespace("a"))["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "labctl"}
+    other = config("a")
+    other["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "Helm", "x": "y"}
+    assert owned(other) == other
+    assert "labels" not in namespace("a")["metadata"], "the object given is left as it is"
 
 
 def test_what_the_server_writes_is_no_difference() -> None:
