@@ -40,7 +40,7 @@ demo: install ## Make three hosts, run Hadoop on them, and prove that it works
 ARTIFACTS := kubernetes etcd containerd runc cni-plugins flannel flannel-cni coredns crictl helm pause \
   filebeat metricbeat heartbeat packetbeat \
   image-kube-apiserver image-kube-controller-manager image-kube-scheduler image-kube-proxy \
-  image-etcd image-coredns image-pause image-flannel
+  image-etcd image-coredns image-pause image-flannel labweb image-labweb
 
 .PHONY: artifacts
 artifacts: PACKAGES += gcc libc6-dev libseccomp-dev libpcap-dev pkg-config $(shell command -v go >/dev/null || echo golang-go)
