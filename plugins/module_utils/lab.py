@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from .labschema import LabModel
 
 #: Groups a stack can do without; it needs a host in each of its others.
-OPTIONAL_GROUPS = {"hadoop_client", "k8s_node"}
+OPTIONAL_GROUPS = {"hadoop_client", "k8s_node", "nfs_client"}
 #: Groups whose daemon exists once; a second host would be a second, rival cluster.
-SINGLE_GROUPS = {"hdfs_namenode", "yarn_resourcemanager", "mapred_historyserver"}
+SINGLE_GROUPS = {"hdfs_namenode", "yarn_resourcemanager", "mapred_historyserver", "nfs_server"}
 #: Groups that agree by majority: with an even number they survive no more failures than with one fewer.
 ODD_GROUPS = {"k8s_master"}
 MAX_HOSTS = 1000

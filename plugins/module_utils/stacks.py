@@ -22,7 +22,7 @@ class Stack:
     manifests the playbook leaves, in its order: what a role does may depend on those before it, on none after it.
     ``nesting`` are groups whose hosts start containers themselves, and need the rights for it where they are
     containers. ``volumes`` maps groups to folders that want a file system of the machine's, where a host's root is
-    an overlay.
+    an overlay. ``calls`` maps groups to system calls that their hosts make and containers commonly may not.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Stack:
     needs: tuple[str, ...] = ()
     nesting: tuple[str, ...] = ()
     volumes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    calls: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 STACKS: dict[str, Stack] = {
@@ -86,6 +87,19 @@ STACKS: dict[str, Stack] = {
                 "k8s_node": ("/var/lib/containerd", "/var/lib/kubelet"),
             },
         ),
+        Stack(
+            name="nfs",
+            summary="NFS version 4: folders of one host on all",
+            groups={
+                "nfs_server": "exports folders by NFS; one host",
+                "nfs_client": "mounts what the server exports",
+            },
+            roles=("nfs",),
+            packages=("libnfs-utils", "nfs-common", "nfs-ganesha", "nfs-ganesha-vfs", "rpcbind"),
+            volumes={"nfs_server": ("/srv/nfs",)},
+            # By which a server finds a file that a client names. It reaches all of the file system the folder lies on.
+            calls={"nfs_server": ("open_by_handle_at",)},
+        ),
     )
 }
 
@@ -106,6 +120,12 @@ def volumes(groups: Iterable[str]) -> tuple[str, ...]:
     return tuple(
         sorted({path for stack in STACKS.values() for group in wanted for path in stack.volumes.get(group, ())})
     )
+
+
+def calls(groups: Iterable[str]) -> tuple[str, ...]:
+    """The system calls that a host in these groups makes and containers commonly may not."""
+    wanted = set(groups)
+    return tuple(sorted({call for stack in STACKS.values() for group in wanted for call in stack.calls.get(group, ())}))
 
 
 def in_order(names: tuple[str, ...]) -> tuple[str, ...]:

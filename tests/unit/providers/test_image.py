@@ -122,6 +122,27 @@ def test_an_image_holds_nothing_of_the_build_machine(
     assert left(cache) == [made.digest]
 
 
+def test_what_a_stacks_package_brings_does_not_start_by_itself(tmp_path: Path) -> None:
+    info, etc = tmp_path / "var/lib/dpkg/info", tmp_path / "etc/systemd/system"
+    for folder in (info, etc / "multi-user.target.wants", etc / "sockets.target.wants"):
+        folder.mkdir(parents=True)
+    (info / "thing.list").write_text(
+        "/usr/lib/systemd/system/thing.service\n/usr/lib/systemd/system/thing.socket\n/etc/x\n"
+    )
+    (info / "systemd.list").write_text("/usr/lib/systemd/system/ours.service\n")
+    for link in (
+        "multi-user.target.wants/thing.service",
+        "multi-user.target.wants/ours.service",
+        "sockets.target.wants/thing.socket",
+    ):
+        (etc / link).symlink_to(f"/usr/lib/systemd/system/{link.rpartition('/')[2]}")
+    image_build.disable(tmp_path, {"thing", "not-there"})
+    assert sorted(str(path.relative_to(etc)) for path in etc.rglob("*.s*") if path.is_symlink()) == [
+        "multi-user.target.wants/ours.service"
+    ]
+    assert not (etc / "sockets.target.wants").exists()
+
+
 def test_an_image_is_built_once_however_many_ask(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build_with(monkeypatch, BUILD + f"echo once >> {tmp_path}/builds; sleep 0.2\n")
     threads = [threading.Thread(target=image.ensure, args=(RECIPE, None, no_progress)) for _ in range(3)]

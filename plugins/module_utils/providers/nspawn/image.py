@@ -43,7 +43,7 @@ from .state import locked, write_text
 #: Image name -> the suite it is made of.
 SUITES = {"debian-12": "bookworm", "debian-13": "trixie"}
 #: To be raised whenever what image_build does changes.
-RECIPE_VERSION = 2
+RECIPE_VERSION = 3
 BASE_PACKAGES = (
     "ca-certificates",
     "curl",
@@ -254,7 +254,7 @@ def _make(recipe: Recipe, found: Locked | None, strict: bool, parent: Path, prog
         else:
             packages = _packages(recipe, found if strict else None, progress)
             progress("", f"building the {recipe.suite} image ({len(packages.entries)} packages)")
-            build(recipe.packages, packages, root, progress)
+            build(recipe.packages, packages, root, progress, idle=set(recipe.packages) - set(BASE_PACKAGES))
             made = Locked(recipe.digest, *name_of(root), packages.entries)
             if found and strict and made.digest != found.digest:
                 raise PreflightError(

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -101,8 +102,13 @@ def _encoded(path: Path) -> str:
     return "".join(char if char.isalnum() or char in "/-_.~+" else f"%{ord(char):02x}" for char in str(path))
 
 
-def build(packages: Iterable[str], repository: Resolved, root: Path, progress: Progress) -> None:
-    """Make a host's root of a set of packages. ProviderError with mmdebstrap's reason where it cannot."""
+def build(
+    packages: Iterable[str], repository: Resolved, root: Path, progress: Progress, idle: Iterable[str] = ()
+) -> None:
+    """Make a host's root of a set of packages. ProviderError with mmdebstrap's reason where it cannot.
+
+    Units of packages in ``idle`` do not start at boot.
+    """
     debs = [(entry, repository.path / entry.path) for entry in repository.entries if entry.path.endswith(".deb")]
     # No file of a package is younger than the youngest package.
     epoch = index(debs)[1]
@@ -117,6 +123,7 @@ def build(packages: Iterable[str], repository: Resolved, root: Path, progress: P
         if entry.path != INDEX and entry.path.startswith("apt/")
     }
     customise(root, sources)
+    disable(root, idle)
     settle(root / "etc/ssl/certs/java/cacerts", epoch)
     settle_times(root, epoch)
 
@@ -206,6 +213,22 @@ def customise(root: Path, sources: dict[str, str]) -> None:
         (root / name).write_text("", encoding="ascii")
         newest = (root / "usr").stat().st_mtime_ns
         os.utime(root / name, ns=(newest, newest))
+
+
+def disable(root: Path, packages: Iterable[str]) -> None:
+    """Take away the links by which units of packages start at boot.
+
+    An image serves all hosts of a lab, and it is for roles to say which of them run what.
+    """
+    lists = (path for name in packages for path in (root / "var/lib/dpkg/info").glob(f"{name}.list"))
+    files = (Path(line) for path in lists for line in path.read_text(encoding="utf-8").splitlines())
+    units = {path.name for path in files if path.parent.parts[-2:] == ("systemd", "system")}
+    for kind in ("wants", "requires"):
+        for link in (root / "etc/systemd/system").glob(f"*.{kind}/*"):
+            if link.name in units:
+                link.unlink()
+                with contextlib.suppress(OSError):
+                    link.parent.rmdir()
 
 
 def _remove(path: Path) -> None:

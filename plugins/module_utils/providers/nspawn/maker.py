@@ -14,7 +14,7 @@ from uuid import uuid4
 from ...errors import ProviderError
 from ...lab import Lab
 from ...paths import cache_dir
-from ...stacks import nests, volumes
+from ...stacks import calls, nests, volumes
 from .. import ssh
 from ..base import Progress
 from . import cgroup, image, network, rootfs, state, supervisor
@@ -108,6 +108,7 @@ class Maker:
             cpus=spec.cpus,
             nests=nests(spec.groups),
             volumes=binds,
+            calls=calls(spec.groups),
         )
         supervisor.start(boot, self.layout)
         self.fresh.add(name)

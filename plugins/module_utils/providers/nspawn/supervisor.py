@@ -52,7 +52,7 @@ class Boot:
     """All that starting a host takes. ``memory`` in bytes, ``cpus`` in cores; None is no limit.
 
     A host that ``nests`` gets the rights to start containers of its own. ``volumes`` maps folders in the host to
-    folders of the machine that they are.
+    folders of the machine that they are. ``calls`` are system calls it may make besides.
     """
 
     lab_id: str
@@ -64,6 +64,7 @@ class Boot:
     cpus: float | None = None
     nests: bool = False
     volumes: Mapping[str, Path] = field(default_factory=dict)
+    calls: tuple[str, ...] = ()
 
     @property
     def machine(self) -> str:
@@ -121,6 +122,7 @@ def nspawn_argv(boot: Boot) -> list[str]:
         f"--bind-ro={_bind(boot.store)}:/var/lib/labctl/store",
         *(f"--bind={_bind(source)}:{folder}" for folder, source in sorted(boot.volumes.items())),
         *(NESTING if boot.nests else ()),
+        *(f"--system-call-filter={call}" for call in boot.calls),
     ]
 
 
