@@ -73,9 +73,10 @@ def test_no_random_harm_to_a_host_at_rest_is_missed(converged: Verified, seed: i
     assert converged.items() == set(), f"seed {seed}"
 
 
-#: What a run refuses to mend, and says so: names are the provider's; what stands where a file or folder should be may
-#: be somebody's, or lead to it; a process that is stopped runs on what is configured.
-REFUSED = ("name of a host", ": a link", ": a folder", ": a pipe", "process stopped")
+#: What a run refuses to mend, and says so: names are the provider's, and lines beside our blocks the host's own; what
+#: stands where a file or folder should be may be somebody's, or lead to it; a process that is stopped runs on what is
+#: configured.
+REFUSED = ("name of a host", "with a further address", ": a link", ": a folder", ": a pipe", "process stopped")
 
 
 def test_whatever_was_done_to_a_host_is_repaired_by_the_next_run(converged: Verified) -> None:
