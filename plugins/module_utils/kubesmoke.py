@@ -13,6 +13,7 @@ import time
 import urllib.parse
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from ansible_collections.labctl.stacks.plugins.module_utils import kuberollout
@@ -284,8 +285,17 @@ class Smoke:
         for one in self.api.items(f"/api/v1/namespaces?{mark}"):
             self.api.delete(f"/api/v1/namespaces/{one['metadata']['name']}")
 
+    def _delete_now(self, path: str) -> None:
+        """Delete all objects of a list, whose pods end within a second."""
+        options = {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 1}
+        with suppress(KubeError):
+            self.api.call("DELETE", path, options | {"propagationPolicy": "Background"})
+
     def clean_up(self) -> None:
         """Remove all of it and wait until it is gone. CheckError names what stays."""
+        # Of pods that may take half a minute, the controller of namespaces waits a quarter before it looks again.
+        self._delete_now(f"/apis/apps/v1/namespaces/{self.space}/deployments")
+        self._delete_now(f"/api/v1/namespaces/{self.space}/pods")
         self.api.delete(f"/api/v1/namespaces/{self.space}")
 
         def left() -> str:

@@ -76,6 +76,9 @@ class Nodes:
     def items(self, path: str) -> list[dict[str, Any]]:
         return self.nodes if path == "/api/v1/nodes" else []
 
+    def call(self, method: str, path: str, body: Any) -> None:
+        assert method == "DELETE"
+
     def delete(self, path: str) -> bool:
         self.deleted.append(path)
         return True
