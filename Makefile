@@ -64,6 +64,8 @@ unit: $(VENV) ## Run the tests that need no host
 integration: install ## Test providers, modules and packaging on real hosts (root)
 	$(ROOT) .venv/bin/python -m pytest tests/integration
 
+# The demo's page is looked at in a browser.
+e2e test: PACKAGES += chromium
 .PHONY: e2e
 e2e: install ## Test whole labs: molecule scenarios, then labctl (root)
 	for scenario in molecule/*/; do \
