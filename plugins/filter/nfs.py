@@ -145,21 +145,17 @@ def ganesha_exports(exports: Any, folder: str, addresses: Mapping[str, str]) -> 
     ]
 
 
-def kernel_exports(exports: Any, folder: str, addresses: Mapping[str, str]) -> str:
-    """The same exports as lines of exports(5), with ``folder`` as the root that clients see."""
-    checked = _checked(exports, addresses)
+def kernel_exports(exports: Any, addresses: Mapping[str, str]) -> str:
+    """The same exports as lines of exports(5), for a server whose ``rootdir``, by nfs.conf(5), is their folder."""
     words = {value: word for word, value in OPTIONS.items()}
     lines = ["# Managed by Ansible (labctl.stacks)."]
-    if all(export["path"] != "/" for export in checked):
-        everyone = sorted({client for export in checked for client in export["clients"]})
-        lines.append(" ".join([folder, *(f"{client}(ro,sync,no_subtree_check,fsid=0)" for client in everyone)]))
-    for export in checked:
+    for export in _checked(exports, addresses):
         settings = export["settings"]
         options = [words[(name, settings[name])] for name in ("Access_Type", "Squash", "PrivilegedPort")]
         options += [f"{word}={settings[name]}" for word, name in NUMBERS.items()]
         options += ["sync", "no_subtree_check", f"fsid={0 if export['path'] == '/' else export['id']}"]
         clients = [f"{client}({','.join(options)})" for client in export["clients"]]
-        lines.append(" ".join([_below(folder, export["path"]), *clients]))
+        lines.append(" ".join([export["path"], *clients]))
     return "\n".join(lines) + "\n"
 
 

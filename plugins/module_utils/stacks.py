@@ -94,7 +94,7 @@ STACKS: dict[str, Stack] = {
                 "nfs_server": "exports folders by NFS; one host",
                 "nfs_client": "mounts what the server exports",
             },
-            roles=("nfs",),
+            roles=("nfs", "nfs_csi"),
             packages=("libnfs-utils", "nfs-common", "nfs-ganesha", "nfs-ganesha-vfs", "rpcbind"),
             volumes={"nfs_server": ("/srv/nfs",)},
             # By which a server finds a file that a client names. It reaches all of the file system the folder lies on.

@@ -23,7 +23,7 @@ KUBERNETES/kubeadm init phase kubeconfig all $options >/dev/null 2>&1
 pki=/etc/kubernetes/pki
 systemd-run --quiet --unit=lbt-etcd ETCD/etcd --data-dir=/var/lib/lbt-etcd --unsafe-no-fsync
 systemd-run --quiet --unit=lbt-apiserver KUBERNETES/kube-apiserver --etcd-servers=http://127.0.0.1:2379 \
-  --advertise-address=$address --client-ca-file=$pki/ca.crt --authorization-mode=RBAC \
+  --advertise-address=$address --client-ca-file=$pki/ca.crt --authorization-mode=RBAC --allow-privileged=true \
   --tls-cert-file=$pki/apiserver.crt --tls-private-key-file=$pki/apiserver.key \
   --service-account-issuer=https://lbt --service-account-key-file=$pki/sa.pub \
   --service-account-signing-key-file=$pki/sa.key --service-cluster-ip-range=10.96.0.0/16
