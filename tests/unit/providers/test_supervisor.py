@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from ansible_collections.labctl.stacks.plugins.module_utils import stacks
 from ansible_collections.labctl.stacks.plugins.module_utils.providers.nspawn import supervisor
 from ansible_collections.labctl.stacks.plugins.module_utils.providers.nspawn.state import RunRecord
 
@@ -43,6 +44,24 @@ NSPAWN = [
 
 def test_nspawn_is_started_with_its_default_capabilities() -> None:
     assert supervisor.nspawn_argv(BOOT)[1:] == NSPAWN
+
+
+def test_a_host_gets_the_folders_and_rights_of_its_groups_and_no_others() -> None:
+    boot = replace(BOOT, volumes={"/srv/nfs": Path("/var/lib/x:y")}, calls=("open_by_handle_at",))
+    assert supervisor.nspawn_argv(boot)[1:] == [
+        *NSPAWN,
+        "--bind=/var/lib/x\\:y:/srv/nfs",
+        "--system-call-filter=open_by_handle_at",
+    ]
+    assert supervisor.nspawn_argv(replace(BOOT, nests=True))[1:] == [*NSPAWN, *supervisor.NESTING]
+    assert (stacks.volumes(["nfs_server"]), stacks.calls(["nfs_server"])) == (("/srv/nfs",), ("open_by_handle_at",))
+    assert not stacks.nests(["nfs_server", "hdfs_datanode"])
+    assert (stacks.volumes(["nfs_client"]), stacks.calls(["nfs_client", "k8s_node"])) == ((), ())
+
+
+def test_rights_and_folders_are_given_to_groups_of_the_stack_that_asks() -> None:
+    for stack in stacks.STACKS.values():
+        assert {*stack.nesting, *stack.volumes, *stack.calls} <= set(stack.groups), stack.name
 
 
 def test_under_systemd_it_is_a_transient_unit_with_its_limits() -> None:
