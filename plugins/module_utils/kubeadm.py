@@ -65,8 +65,8 @@ def begun(call: Call) -> dict[str, Any]:
     for module in ("kubeadm_join", "kubeadm_init"):
         for key in call.manifest.keys(module):
             for record in call.manifest.records(key, "probes").values():
-                # The later word counts: a master that joined is asked by both.
-                found = dict(record) if not found or record["stage"] == "begun" else found
+                # A master is asked by both; what was not finished counts.
+                found.update(record if not found or record["stage"] == "begun" else {**record, **found})
     return found
 
 

@@ -101,31 +101,30 @@ def _form(call: Call, *, again: bool) -> None:
 
 #: The pods that kubelet starts from files.
 STATIC = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
-#: Which of kubeadm's phases brings which part of the settings to a master that runs.
+#: Which of kubeadm's phases brings which part of the settings. What the whole cluster reads comes first, while this
+#: master still works as it did; then what this master runs, one after another.
 PHASES: dict[str, list[list[str]]] = {
+    "cluster": [["init", "phase", "upload-config", "kubeadm"]],
+    "kubelet": [["init", "phase", "upload-config", "kubelet"], ["upgrade", "node", "phase", "kubelet-config"]],
+    "proxy": [["init", "phase", "addon", "kube-proxy"]],
+    "dns": [["init", "phase", "addon", "coredns"]],
+    "certificates": [["init", "phase", "certs", "apiserver"]],
     "etcd": [["init", "phase", "etcd", "local"]],
     "apiServer": [["init", "phase", "control-plane", "apiserver"]],
     "controllerManager": [["init", "phase", "control-plane", "controller-manager"]],
     "scheduler": [["init", "phase", "control-plane", "scheduler"]],
-    "certificates": [["init", "phase", "certs", "apiserver"]],
-    "cluster": [["init", "phase", "upload-config", "kubeadm"]],
-    "kubelet": [["init", "phase", "upload-config", "kubelet"], ["init", "phase", "kubelet-start"]],
-    "proxy": [["init", "phase", "addon", "kube-proxy"]],
-    "dns": [["init", "phase", "addon", "coredns"]],
 }
 
 
 def _settings(call: Call, known: dict[str, str] | None, outcome: Outcome) -> None:
-    """Bring the parts whose digest differs from that of what runs, while every other master works."""
+    """Bring the parts whose digest differs from that of what runs, while every other master works.
+
+    Of a master that has just joined nothing is known: all parts are brought, which restarts only what differs.
+    """
     options = call.params
-    if known is None:
-        # A member that joined, or whose record was lost: what it runs on is what the cluster told it.
-        if not call.check:
-            _record(call, "done")
-        return
-    due = [part for part in PHASES if known.get(part) != options["digests"].get(part)]
+    due = [part for part in PHASES if (known or {}).get(part) != options["digests"].get(part)]
     outcome.values["settings"] = due
-    outcome.changes += [Change(f"settings of {part}", "older", "applied") for part in due]
+    outcome.changes += [Change(f"settings of {part}", "older" if known else "not known", "applied") for part in due]
     if call.check or not due:
         return
     api = kubeadm.api_here()
@@ -136,22 +135,27 @@ def _settings(call: Call, known: dict[str, str] | None, outcome: Outcome) -> Non
             f"the settings of {options['node_name']} were not changed, as no other master can be spared: {wrong}",
             hint="mend that master first; the change is still due",
         )
-    manifests = {part: _text(part) for part in STATIC}
-    hashes = {part: _hash(_pod(api, part, options["node_name"])) for part in STATIC}
-    if "certificates" in due:
+    for part in due:
+        _bring(api, part, options)
+    _record(call, "done")
+
+
+def _bring(api: KubeApi, part: str, options: dict[str, Any]) -> None:
+    """Run a part's phases, and wait until this master works on what they wrote. ConvergeError where it does not."""
+    name = options["node_name"]
+    manifests = {static: _text(static) for static in STATIC}
+    hashes = {static: _hash(_pod(api, static, name)) for static in STATIC}
+    if part == "certificates":
         for half in ("crt", "key"):
             Path(f"/etc/kubernetes/pki/apiserver.{half}").unlink(missing_ok=True)
-    for part in due:
-        for phase in PHASES[part]:
-            kubeadm.run_kubeadm(
-                [*phase, "--config", options["config"]], timeout=options["timeout"], what=" ".join(phase)
-            )
-    if "kubelet" in due:
+    for phase in PHASES[part]:
+        configuration = ["--config", options["config"]] if phase[0] == "init" else []
+        kubeadm.run_kubeadm([*phase, *configuration], timeout=options["timeout"], what=f"kubeadm {' '.join(phase)}")
+    if part == "kubelet":
         command(["systemctl", "restart", "kubelet.service"], what="kubelet cannot be restarted")
-    old = {part: hashes[part] for part in STATIC if manifests[part] != _text(part)}
-    if wrong := wait(lambda: _unsettled(api, options["node_name"], old), options["timeout"]):
-        raise ConvergeError(f"after its settings were changed, {wrong}{kubeadm.kubelet_trouble(0)}")
-    _record(call, "done")
+    old = {static: hashes[static] for static in STATIC if manifests[static] != _text(static)}
+    if wrong := wait(lambda: _unsettled(api, name, old), options["timeout"]):
+        raise ConvergeError(f"after the settings of {part} were changed, {wrong}{kubeadm.kubelet_trouble(0)}")
 
 
 def _text(part: str) -> str:
@@ -175,11 +179,21 @@ def _ready(pod: dict[str, Any]) -> bool:
 
 def _unsettled(api: KubeApi, name: str, old: dict[str, str]) -> str:
     """What of this master does not run yet as its file says; ``old`` are the versions of what was changed."""
-    for part in STATIC:
-        pod = _pod(api, part, name) if _text(part) else {}
-        if _text(part) and (not _ready(pod) or (part in old and _hash(pod) == old[part])):
-            return f"{part} of {name} is not ready"
-    return api.ready()
+    try:
+        if wrong := api.ready():
+            return wrong
+        for part in STATIC:
+            pod = _pod(api, part, name) if _text(part) else {}
+            if part in old and _hash(pod) == old[part]:
+                return f"{part} of {name} was not started anew"
+            if _text(part) and not _ready(pod):
+                return f"{part} of {name} is not ready"
+    except KubeError as exc:
+        # A server that has just started knows nobody's rights for a moment.
+        if exc.status != 403:
+            raise
+        return str(exc)
+    return ""
 
 
 def _others(api: KubeApi, name: str) -> str:

@@ -8,6 +8,7 @@ Runs on hosts: standard library only, Python 3.8 and newer.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import subprocess
@@ -55,7 +56,7 @@ def admit(options: dict[str, Any], check: bool) -> Outcome:
     outcome = Outcome(values={"authority": kubeadm.authority_hash()})
     try:
         taken = kubeadm.node(api, name)
-        if taken and kubeadm.is_ready(taken) and not options["rejoin"]:
+        if taken and kubeadm.is_ready(taken) and options["node_address"] not in addresses(taken):
             raise PreflightError(
                 f"the cluster has a node {name} already, which works, and the host {name} is not it",
                 hint=f"give the host another name; or, where the node is no more: kubectl delete node {name}",
@@ -64,7 +65,7 @@ def admit(options: dict[str, Any], check: bool) -> Outcome:
         if check:
             return outcome
         if taken:
-            # What an earlier host of that name was, or a join that was killed, must not stand in the way.
+            # What the host was before it was lost, or a join that was killed, must not stand in the way.
             api.delete(f"/api/v1/nodes/{name}")
         api.apply(token_secret(token, time.time() + TOKEN_SECONDS))
         if key:
@@ -73,6 +74,11 @@ def admit(options: dict[str, Any], check: bool) -> Outcome:
     except KubeError as exc:
         raise ConvergeError(f"the cluster does not let {name} in: {exc}") from exc
     return outcome
+
+
+def addresses(node: dict[str, Any]) -> list[str]:
+    """The addresses a node has."""
+    return [str(one.get("address")) for one in node.get("status", {}).get("addresses", [])]
 
 
 def token_secret(token: str, expires: float) -> dict[str, Any]:
@@ -214,8 +220,7 @@ def join(call: Call) -> Outcome:
     member = is_member(options["node_name"], before.get("stage", ""))
     outcome = Outcome(values={"member": member, "begun": bool(before)})
     if member:
-        if not call.check:
-            _record(call, "done")
+        _kubelet_settings(call, before, outcome)
         return outcome
     kubeadm.refuse_strangers(call)
     if not options["token"] and not call.check:
@@ -229,17 +234,37 @@ def join(call: Call) -> Outcome:
     _record(call, "begun")
     with passing_file([configuration(options)]) as path:
         kubeadm.run_kubeadm(["join", "--config", path], timeout=options["timeout"], what="kubeadm join")
-    _record(call, "done")
+    _record(call, "done", kubelet_settings())
     outcome.values["member"] = True
     return outcome
 
 
-def _record(call: Call, stage: str) -> None:
+def kubelet_settings() -> str:
+    """Digest of the settings that the cluster has for its nodes' kubelets."""
+    found = KubeApi(kubeadm.KUBELET_CONF).get(f"{SYSTEM}/configmaps/kubelet-config") or {}
+    return hashlib.sha256(json.dumps(found.get("data", {}), sort_keys=True).encode()).hexdigest()
+
+
+def _kubelet_settings(call: Call, before: dict[str, Any], outcome: Outcome) -> None:
+    """Bring kubelet the settings that the cluster has by now, where they are not those it was last brought."""
+    now = kubelet_settings()
+    if before.get("kubelet", now) != now:
+        outcome.changes.append(Change("kubelet's settings", "older", "the cluster's"))
+        if not call.check:
+            phase = ["upgrade", "node", "phase", "kubelet-config"]
+            kubeadm.run_kubeadm(phase, timeout=call.params["timeout"], what=f"kubeadm {' '.join(phase)}")
+            command(["systemctl", "restart", "kubelet.service"], what="kubelet cannot be restarted")
+    if not call.check:
+        _record(call, "done", now)
+
+
+def _record(call: Call, stage: str, kubelet: str = "") -> None:
     probe = {
         "name": "membership",
         "argv": ["test", "-s", kubeadm.KUBELET_CONF],
         "rc": 0,
         "stage": stage,
+        "kubelet": kubelet,
     }
     call.record_later({"probes": [probe]})
 

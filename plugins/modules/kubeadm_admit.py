@@ -15,7 +15,7 @@ description:
   - Runs on a master. Makes a bootstrap token known to the cluster for half an hour, and for a further master has the
     cluster's keys uploaded, locked with O(certificate_key), as kubeadm does it.
   - Clears away what a host of the same name left in the cluster, its node where that does not work any more, and the
-    etcd member of a master that is no more. A node of that name that works is refused.
+    etcd member of a master that is no more. A node of that name that works and has another address is refused.
 attributes:
   check_mode: {support: full, description: Says what it would do and does nothing.}
   diff_mode: {support: none, description: There is nothing to compare.}
@@ -33,10 +33,10 @@ options:
     description: For a master, 64 hexadecimal digits that the keys are locked with.
     type: str
     default: ""
-  rejoin:
-    description: Whether a node of that name that still works may be taken over, because it is known to be this host.
-    type: bool
-    default: false
+  node_address:
+    description: Address of the host. A node of that name and address is what the host was before it was lost.
+    type: str
+    required: true
 seealso:
   - module: labctl.stacks.kubeadm_join
 """
@@ -45,6 +45,7 @@ EXAMPLES = r"""
 - name: Let this host in
   labctl.stacks.kubeadm_admit:
     node_name: "{{ inventory_hostname }}"
+    node_address: "{{ lab_address }}"
     token: "{{ my_token }}"
   delegate_to: master
   register: my_door
@@ -68,7 +69,7 @@ OPTIONS = {
     "node_name": {"type": "str", "required": True},
     "token": {"type": "str", "required": True, "no_log": True},
     "certificate_key": {"type": "str", "default": "", "no_log": True},
-    "rejoin": {"type": "bool", "default": False},
+    "node_address": {"type": "str", "required": True},
 }
 
 
