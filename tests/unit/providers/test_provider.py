@@ -14,6 +14,7 @@ from ansible_collections.labctl.stacks.plugins.module_utils.lab import Lab
 from ansible_collections.labctl.stacks.plugins.module_utils.providers import provider_for
 from ansible_collections.labctl.stacks.plugins.module_utils.providers.nspawn import (
     firewall,
+    limits,
     maker,
     network,
     state,
@@ -45,6 +46,7 @@ def pretend(lab: Lab, *, running: tuple[str, ...] = (), stopped: tuple[str, ...]
 def whole_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "bridge_present", lambda bridge, lab_id: True)
     monkeypatch.setattr(firewall, "forwarding_on", lambda: True)
+    monkeypatch.setattr(limits, "low", lambda: False)
     monkeypatch.setattr(firewall, "complete", lambda *_: True)
 
 

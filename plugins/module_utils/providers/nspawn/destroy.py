@@ -19,7 +19,7 @@ from ...paths import STATE_ROOT
 from .. import ssh
 from ..base import Progress
 from ..command import run
-from . import cgroup, firewall, network, rootfs, state, supervisor
+from . import cgroup, firewall, limits, network, rootfs, state, supervisor
 
 
 def destroy(lab: Lab, layout: state.Layout, progress: Progress) -> list[str]:
@@ -39,6 +39,8 @@ def destroy(lab: Lab, layout: state.Layout, progress: Progress) -> list[str]:
             if not any(any(entry.iterdir()) for entry in state.nspawn_root().iterdir() if entry.is_dir()):
                 if firewall.restore_forwarding(state.nspawn_root() / "ip_forward.json", supervisor.boot_id()):
                     removed.append("forwarding, which was off before the first lab")
+                if limits.restore(state.nspawn_root() / "limits.json", supervisor.boot_id()):
+                    removed.append("the kernel's limits of inotify, which were lower before the first lab")
                 if supervisor.under_systemd():
                     run(["systemctl", "stop", "labctl.slice"], check=False)
                 for folder in (state.nspawn_root(), STATE_ROOT):

@@ -23,7 +23,7 @@ from ...lab import HostSpec, Lab
 from ...paths import STATE_ROOT, make_dir
 from .. import ssh
 from ..base import Change, Host, Progress, Provider, no_progress
-from . import firewall, image, network, preflight, state, supervisor
+from . import firewall, image, limits, network, preflight, state, supervisor
 from .destroy import destroy
 from .maker import Maker, store_dir
 
@@ -108,6 +108,8 @@ class NspawnProvider(Provider):
             return ""
         if not firewall.forwarding_on():
             return "the machine's forwarding is off"
+        if limits.low():
+            return "the kernel's limits of inotify are low"
         if not firewall.complete(record.id, record.bridge, IPv4Network(record.subnet)):
             return "forwarding rules are missing"
         return ""
@@ -218,6 +220,8 @@ class NspawnProvider(Provider):
                 state.write(layout.lab_file, changed)
             if firewall.ensure_forwarding(state.nspawn_root() / "ip_forward.json", supervisor.boot_id()):
                 progress("", "switched on forwarding")
+            if limits.ensure(state.nspawn_root() / "limits.json", supervisor.boot_id()):
+                progress("", "raised the kernel's limits of inotify")
             if network.ensure_bridge(changed.bridge, lab_id, subnet):
                 progress("", f"made bridge {changed.bridge} with {subnet}")
             if firewall.ensure(lab_id, changed.bridge, subnet):

@@ -3,7 +3,7 @@
 """Internal to labctl.stacks: what the nspawn provider keeps on the machine, where, and under which lock.
 
     STATE_ROOT/nspawn/                    flock: whatever all labs share (subnets, firewall, forwarding)
-      ip_forward.json                     what forwarding was before the first lab
+      ip_forward.json, limits.json        what forwarding and the kernel's limits were before the first lab
       <lab>-<id>/                         flock: one apply or destroy of a lab at a time
         lab.json                          subnet, bridge and addresses
         <host>.host.json                  a host that is made; written last, so what lacks it is half-made
