@@ -17,7 +17,7 @@ from labctl.lab.events import Event, Listener
 from labctl.lab.locate import is_default
 
 #: What labctl and the collection put into a lab folder. Anything else there is somebody's, and stays.
-_OURS = ("id", "ssh", "secrets", "manifests", "runs", "state.json", "digest.key", "verify", "lock")
+_OURS = ("id", "ssh", "secrets", "manifests", "runs", "state.json", "digest.key", "verify", "kubeconfig", "lock")
 
 
 @dataclass(frozen=True)
