@@ -57,7 +57,7 @@ def remove(api: KubeApi, name: str, *, seconds: float, check: bool) -> list[str]
         if wrong := wait(lambda: _evict(api, listed, moved), seconds, pause=0.5):
             raise ConvergeError(
                 f"node {name} is not empty after {seconds:.0f} s: {wrong}",
-                hint="see why its pods cannot run elsewhere, or may not be evicted; the same command goes on from there",
+                hint="see why its pods cannot run elsewhere, or may not be evicted; the same command goes on",
             )
         done.append(f"{len(moved)} pods moved")
     api.delete(f"/api/v1/nodes/{name}")

@@ -22,7 +22,8 @@ class Stack:
     manifests the playbook leaves, in its order: what a role does may depend on those before it, on none after it.
     ``nesting`` are groups whose hosts start containers themselves, and need the rights for it where they are
     containers. ``volumes`` maps groups to folders that want a file system of the machine's, where a host's root is
-    an overlay. ``calls`` maps groups to system calls that their hosts make and containers commonly may not.
+    an overlay. ``calls`` maps groups to system calls that their hosts make and containers commonly may not. Hosts of
+    the groups in ``leaves`` can be taken out of a stack that runs, by the playbook STACK_leave.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Stack:
     artifacts: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     nesting: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
     volumes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     calls: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -82,6 +84,7 @@ STACKS: dict[str, Stack] = {
                 "image-labweb",
             ),
             nesting=("k8s_master", "k8s_node"),
+            leaves=("k8s_node",),
             volumes={
                 "k8s_master": ("/var/lib/containerd", "/var/lib/etcd", "/var/lib/kubelet"),
                 "k8s_node": ("/var/lib/containerd", "/var/lib/kubelet"),

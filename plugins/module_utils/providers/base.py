@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -64,6 +64,13 @@ class Provider(ABC):
     @abstractmethod
     def hosts(self) -> list[Host]:
         """The lab's hosts as they are, read-only; works unprivileged and before anything exists."""
+
+    @abstractmethod
+    def remove(self, names: Collection[str], progress: Progress = no_progress) -> list[str]:
+        """Remove these hosts with all that is on them, and say in words what that was; hosts that are gone are fine.
+
+        The others stay as they are. Hosts that are not of this provider's making stay too.
+        """
 
     @abstractmethod
     def destroy(self, progress: Progress = no_progress) -> list[str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+from collections.abc import Collection
 
 from . import ssh
 from .base import Change, Host, Progress, Provider, no_progress
@@ -49,6 +50,9 @@ class StaticProvider(Provider):
         ssh.make_control_dirs(lab_id)
         ssh.write_client_files(self.lab.lab_dir, None, config)
         return self.hosts()
+
+    def remove(self, names: Collection[str], progress: Progress = no_progress) -> list[str]:
+        return []
 
     def hosts(self) -> list[Host]:
         result = []

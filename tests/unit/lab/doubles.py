@@ -7,7 +7,7 @@ The runner leaves a digest of a manifest for each host it ran on in the lab fold
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,10 @@ class FakeProvider(Provider):
             Change(spec.name, actions.get(self._states.get(spec.name, ""), "create"), "as asked")  # type: ignore[arg-type]
             for spec in self.lab.hosts
         ]
+
+    def remove(self, names: Collection[str], progress: Progress = lambda host, step: None) -> list[str]:
+        self.world.calls.append(f"remove {', '.join(names)}")
+        return [f"host {name}" for name in names if self._states.pop(name, "")]
 
     def apply(self, progress: Progress = lambda host, step: None) -> list[Host]:
         self.world.calls.append("apply")

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
@@ -38,6 +38,9 @@ class Remembering(Provider):
 
     def hosts(self) -> list[Host]:
         return [Host("a", "10.1.2.2" if self.running else "", "running" if self.running else "absent")]
+
+    def remove(self, names: Collection[str], progress: Progress = no_progress) -> list[str]:
+        return []
 
     def destroy(self, progress: Progress = no_progress) -> list[str]:
         self.calls.append("destroy")

@@ -9,8 +9,10 @@ nothing is found by what a file says alone, and nothing of another lab is ever t
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shutil
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
 from ...errors import Finding, LabError, ProviderError
@@ -27,7 +29,11 @@ def destroy(lab: Lab, layout: state.Layout, progress: Progress) -> list[str]:
     lab_id = lab.lab_id()
     with state.locked(layout.folder, wait=False):
         removed = [f"{count} ssh connections"] if (count := ssh.close_masters(lab_id)) else []
-        removed += _hosts(lab_id, layout, progress)
+        prefix = cgroup.group_name(lab_id, "")
+        known = sorted({*layout.known_hosts(), *(name.removeprefix(prefix) for name in cgroup.of_lab(lab_id))})
+        removed += _hosts(lab_id, layout, known, progress)
+        if supervisor.under_systemd():
+            run(["systemctl", "stop", supervisor.slice_name(lab_id)], check=False)
         with state.locked(state.nspawn_root(), wait=True):
             bridge = network.bridge_name(lab_id)
             if network.remove_bridge(bridge, lab_id):
@@ -49,10 +55,19 @@ def destroy(lab: Lab, layout: state.Layout, progress: Progress) -> list[str]:
     return removed
 
 
-def _hosts(lab_id: str, layout: state.Layout, progress: Progress) -> list[str]:
-    """Stop all hosts at once, and remove each one's mounts, cgroups and files."""
-    prefix = cgroup.group_name(lab_id, "")
-    names = sorted({*layout.known_hosts(), *(name.removeprefix(prefix) for name in cgroup.of_lab(lab_id))})
+def remove(lab: Lab, layout: state.Layout, names: Collection[str], progress: Progress) -> list[str]:
+    """Remove some hosts of the lab; what was removed, in words. ProviderError where one would not go."""
+    with state.locked(layout.folder, wait=False):
+        ssh.close_masters(lab.lab_id())
+        removed = _hosts(lab.lab_id(), layout, sorted(names), progress)
+        if record := layout.lab():
+            kept = {name: address for name, address in record.addresses.items() if name not in names}
+            state.write(layout.lab_file, dataclasses.replace(record, addresses=kept))
+    return removed
+
+
+def _hosts(lab_id: str, layout: state.Layout, names: list[str], progress: Progress) -> list[str]:
+    """Stop hosts at once, and remove each one's mounts, cgroups and files."""
     failed: list[Finding] = []
     removed: list[str] = []
 
@@ -83,8 +98,6 @@ def _hosts(lab_id: str, layout: state.Layout, progress: Progress) -> list[str]:
         list(pool.map(one, names))
     if failed:
         raise ProviderError("some hosts could not be removed", hint="try again", findings=tuple(failed))
-    if supervisor.under_systemd():
-        run(["systemctl", "stop", supervisor.slice_name(lab_id)], check=False)
     return sorted(removed)
 
 

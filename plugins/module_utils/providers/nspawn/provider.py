@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -24,7 +24,7 @@ from ...paths import STATE_ROOT, make_dir
 from .. import ssh
 from ..base import Change, Host, Progress, Provider, no_progress
 from . import firewall, image, limits, network, preflight, state, supervisor
-from .destroy import destroy
+from .destroy import destroy, remove
 from .maker import Maker, store_dir
 
 SSH_OPTIONS = (
@@ -274,6 +274,11 @@ class NspawnProvider(Provider):
         ssh.write_client_files(
             self.lab.lab_dir, ssh.known_hosts_text(keys), ssh.config_text(maker.record.id, targets, common)
         )
+
+    def remove(self, names: Collection[str], progress: Progress = no_progress) -> list[str]:
+        if findings := preflight.machine():
+            raise PreflightError(f"{findings[0].what}", hint=findings[0].mend, findings=tuple(findings))
+        return remove(self.lab, self.layout, names, progress) if self.lab.lab_id() else []
 
     def destroy(self, progress: Progress = no_progress) -> list[str]:
         if findings := preflight.machine():
