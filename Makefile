@@ -37,15 +37,17 @@ demo: install ## Make three hosts, run Hadoop on them, and prove that it works
 	cd demo && $(ROOT) labctl up hadoop
 	@echo "Look around with: cd demo && $(SUDO) ../.venv/bin/labctl status; and end it with: $(SUDO) ../.venv/bin/labctl down"
 
-ARTIFACTS := kubernetes etcd containerd runc cni-plugins flannel flannel-cni coredns crictl helm pause \
-  filebeat metricbeat heartbeat packetbeat \
+KUBERNETES := kubernetes etcd containerd runc cni-plugins flannel flannel-cni coredns crictl helm pause labweb \
   image-kube-apiserver image-kube-controller-manager image-kube-scheduler image-kube-proxy \
-  image-etcd image-coredns image-pause image-flannel labweb image-labweb
+  image-etcd image-coredns image-pause image-flannel image-labweb
+BEATS := filebeat metricbeat heartbeat packetbeat
+# What Go programs in C are linked with, and Go itself where there is none.
+COMPILERS = gcc libc6-dev libseccomp-dev pkg-config $(shell command -v go >/dev/null || echo golang-go)
 
 .PHONY: artifacts
-artifacts: PACKAGES += gcc libc6-dev libseccomp-dev libpcap-dev pkg-config $(shell command -v go >/dev/null || echo golang-go)
+artifacts: PACKAGES += $(COMPILERS) libpcap-dev
 artifacts: install ## Build Kubernetes, its parts, Beats and their images from Go modules; goes on where it was
-	.venv/bin/labctl artifacts build $(ARTIFACTS)
+	.venv/bin/labctl artifacts build $(KUBERNETES) $(BEATS)
 
 .PHONY: lint
 lint: $(VENV) ## Check style, types, roles and generated documentation
@@ -64,10 +66,11 @@ unit: $(VENV) ## Run the tests that need no host
 integration: install ## Test providers, modules and packaging on real hosts (root)
 	$(ROOT) .venv/bin/python -m pytest tests/integration
 
-# The demo's page is looked at in a browser.
-e2e test: PACKAGES += chromium
+# The demo's page is looked at in a browser, and Kubernetes is built where the store does not have it.
+e2e test: PACKAGES += chromium $(COMPILERS)
 .PHONY: e2e
 e2e: install ## Test whole labs: molecule scenarios, then labctl (root)
+	.venv/bin/labctl artifacts build $(KUBERNETES)
 	for scenario in molecule/*/; do \
 	  $(ROOT) MOLECULE_GLOB='molecule/*/molecule.yml' ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/.dev \
 	    .venv/bin/molecule test --scenario-name "$$(basename $$scenario)"; done

@@ -22,8 +22,8 @@ from unit.lab.doubles import World, failed, ok
 
 Labctl = Callable[..., Done]
 COMMANDS = [
-    "init", "up", "plan", "diff", "scale", "lock", "status", "check", "demo", "ssh", "exec", "logs", "inventory", "replay",
-    "down", "doctor", "version", "runs", "artifacts", "bundle",
+    "init", "up", "plan", "diff", "scale", "lock", "status", "check", "demo", "ssh", "exec", "logs", "inventory",
+    "replay", "down", "doctor", "version", "runs", "artifacts", "bundle",
 ]  # fmt: skip
 NO_LAB = (
     "error: there is no lab here: neither lab.yml nor .labctl/lab.yml\n"
