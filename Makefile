@@ -73,7 +73,7 @@ e2e: install ## Test whole labs: molecule scenarios, then labctl (root)
 	.venv/bin/labctl artifacts build $(KUBERNETES)
 	for scenario in molecule/*/; do \
 	  $(ROOT) MOLECULE_GLOB='molecule/*/molecule.yml' ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/.dev \
-	    .venv/bin/molecule test --scenario-name "$$(basename $$scenario)"; done
+	    .venv/bin/molecule test --scenario-name "$$(basename $$scenario)" || exit 1; done
 	$(ROOT) .venv/bin/python -m pytest tests/e2e
 
 .PHONY: test

@@ -10,7 +10,9 @@ Runs on hosts: standard library only, Python 3.8 and newer.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import re
 import subprocess
 import time
@@ -22,6 +24,8 @@ from ansible_collections.labctl.stacks.plugins.module_utils.errors import Conver
 from ansible_collections.labctl.stacks.plugins.module_utils.kubeapi import ADMIN, KubeApi, KubeError
 
 KUBEADM = "/opt/kubernetes/bin/kubeadm"
+#: Held by a kubeadm that runs.
+LOCK = "/run/labctl-kubeadm.lock"
 #: kubeadm starts kubelet, and looks for the tools of networks and mounts.
 PATH = "/opt/kubernetes/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 KUBECTL = ["/opt/kubernetes/bin/kubectl", "--kubeconfig", ADMIN, "--server", "https://127.0.0.1:6443"]
@@ -105,11 +109,34 @@ def is_ready(found: dict[str, Any]) -> bool:
     return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
 
 
+def wait_for_orphans(seconds: float) -> None:
+    """Wait until a kubeadm ends that a killed run began. ConvergeError where it does not within ``seconds``."""
+    deadline = time.monotonic() + seconds
+    descriptor = os.open(LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise ConvergeError(
+                        f"a kubeadm of an earlier run still works on this host after {seconds:.0f} s",
+                        hint="wait for it to end, or end it: pgrep -a kubeadm",
+                    ) from None
+            time.sleep(0.2)
+    finally:
+        os.close(descriptor)
+
+
 def run_kubeadm(arguments: list[str], *, timeout: float, what: str) -> None:
     """Run kubeadm; ConvergeError with the cause: kubeadm's own errors, and what kubelet says in its journal."""
     began = time.time()
     try:
-        command(["env", f"PATH={PATH}", KUBEADM, *arguments], timeout=timeout, what=what)
+        # The program inherits the lock, and has it for as long as it runs, whatever becomes of us.
+        command(
+            ["flock", "--timeout", "60", LOCK, "env", f"PATH={PATH}", KUBEADM, *arguments], timeout=timeout, what=what
+        )
     except ConvergeError as exc:
         raise ConvergeError(
             f"{what} failed: {causes(str(exc)) or str(exc)[-600:]}{kubelet_trouble(began)}",

@@ -216,6 +216,8 @@ def configuration(options: dict[str, Any]) -> dict[str, Any]:
 def join(call: Call) -> Outcome:
     """Make the host a member. Without ``token`` it only says whether it is one."""
     options = call.params
+    if not call.check:
+        kubeadm.wait_for_orphans(options["timeout"])
     before = kubeadm.begun(call)
     member = is_member(options["node_name"], before.get("stage", ""))
     outcome = Outcome(values={"member": member, "begun": bool(before)})
@@ -301,6 +303,7 @@ def reset(timeout: float, *, everything: bool = False) -> None:
     """Take a cluster off this host: pods, links, rules of the firewall, its files, and with ``everything`` those that
     it was made of. Etcd gives its place up by itself."""
     command(["env", f"PATH={kubeadm.PATH}", kubeadm.KUBEADM, "reset", "--force"], timeout=timeout, check=False)
+    Path(kubeadm.LOCK).unlink(missing_ok=True)
     command(["systemctl", "stop", "kubelet.service"], check=False)
     for link in LINKS:
         if Path(f"/sys/class/net/{link}").exists():

@@ -38,6 +38,12 @@ options:
     description: Whether this host may form a cluster where there is none.
     type: bool
     default: false
+  adopt:
+    description:
+      - Whether a master of which nothing is recorded is taken to run on O(digests), as one does that has just joined a
+        cluster which was told of them before.
+    type: bool
+    default: false
   ignore_preflight_errors:
     description: Names of kubeadm's preflight checks whose errors are only warnings.
     type: list
@@ -99,6 +105,7 @@ OPTIONS = {
     "digests": {"type": "dict", "default": {}},
     "node_name": {"type": "str"},
     "form": {"type": "bool", "default": False},
+    "adopt": {"type": "bool", "default": False},
     "ignore_preflight_errors": {"type": "list", "elements": "str", "default": []},
     "timeout": {"type": "float", "default": 300},
 }

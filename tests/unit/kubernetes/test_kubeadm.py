@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.labctl.stacks.plugins.module_utils import kubeadm, kubeadm_init, kubeadm_join
+from ansible_collections.labctl.stacks.plugins.module_utils.bulk import Outcome
 from ansible_collections.labctl.stacks.plugins.module_utils.errors import ConvergeError, PreflightError
 
 RULES = """\
@@ -130,9 +133,10 @@ def test_an_unfinished_run_is_known_whichever_module_it_was_in(stages: dict[str,
     assert kubeadm.begun(call(**stages)).get("stage", "") == expected
 
 
-def test_a_cluster_that_was_formed_is_never_formed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_that_was_formed_is_never_formed_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kubeadm_init, "is_member", lambda *_: False)
     monkeypatch.setattr(kubeadm, "kubelet_trouble", lambda _: "\nkubelet is failed")
+    monkeypatch.setattr(kubeadm, "LOCK", str(tmp_path / "lock"))
     here = call(kubeadm_init="done")
     here.params = {"node_name": "m", "timeout": 1, "form": True, "config": "x", "digests": {}}
     with pytest.raises(ConvergeError, match="control plane of m does not work") as caught:
@@ -153,3 +157,34 @@ def test_a_cluster_that_was_formed_is_never_formed_anew(monkeypatch: pytest.Monk
 )
 def test_the_cause_is_picked_out(text: str, expected: str) -> None:
     assert kubeadm.causes(text) == expected
+
+
+def test_a_kubeadm_whose_run_was_killed_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, marker = tmp_path / "lock", tmp_path / "marker"
+    monkeypatch.setattr(kubeadm, "LOCK", str(lock))
+    orphan = subprocess.Popen(["flock", str(lock), "sh", "-c", f"touch {marker}; exec sleep 1"])
+    while not marker.exists():
+        time.sleep(0.01)
+    with pytest.raises(ConvergeError, match="still works on this host"):
+        kubeadm.wait_for_orphans(0)
+    kubeadm.wait_for_orphans(20)
+    assert orphan.wait(5) == 0
+
+
+@pytest.mark.parametrize(
+    ("adopt", "known", "due"),
+    [
+        (True, None, []),
+        (True, {"etcd": "old", "apiServer": "a"}, ["etcd"]),
+        (False, None, ["etcd", "apiServer"]),
+        (False, {"etcd": "e", "apiServer": "a"}, []),
+    ],
+)
+def test_only_parts_that_differ_are_due(adopt: bool, known: dict[str, str] | None, due: list[str]) -> None:
+    here = call()
+    here.check = True
+    here.params = {"digests": {"etcd": "e", "apiServer": "a"}, "adopt": adopt, "node_name": "m", "timeout": 1}
+    outcome = Outcome()
+    kubeadm_init._settings(here, known, outcome)
+    assert outcome.values.get("settings", []) == due
+    assert len(outcome.changes) == len(due)
