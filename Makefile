@@ -79,6 +79,12 @@ e2e: install ## Test whole labs: molecule scenarios, then labctl (root)
 .PHONY: test
 test: install lint unit integration e2e ## Run all of it
 
+.PHONY: test-long
+test-long: PACKAGES += $(COMPILERS)
+test-long: install ## Test what takes long: clusters killed, scaled, their masters lost (root)
+	.venv/bin/labctl artifacts build $(KUBERNETES)
+	$(ROOT) .venv/bin/python -m pytest tests/long
+
 .PHONY: bench
 bench: install .venv/.bench ## Measure against baselines, and write docs/performance.md (root; BENCH='--only noop --rounds 2')
 	$(ROOT) .venv/bin/python -m bench.run $(or $(BENCH),--write docs/performance.md)

@@ -23,6 +23,7 @@ attributes:
   diff_mode: {support: none, description: There is nothing to compare.}
   idempotent: {support: full, description: It changes nothing.}
   facts: {support: full, description: Sets a fact.}
+  action: {support: full, description: Runs on the controller too, where it keeps the list for labctl status.}
 options: {}
 """
 

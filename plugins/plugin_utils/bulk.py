@@ -60,7 +60,7 @@ class BulkAction(ActionBase):  # type: ignore[misc]
             return
         host = str(self._task.delegate_to or task_vars["inventory_hostname"])
         path = digest_path(Path(str(lab_dir)), host, str(manifest["role"]))
-        store_digest(path, str(manifest.get("sha256") or ""))
+        store_line(path, str(manifest.get("sha256") or ""))
 
 
 def lab_folder(templar: Any, variables: Mapping[str, Any]) -> Path | None:
@@ -80,20 +80,28 @@ def playing(variables: Mapping[str, Any]) -> list[str]:
 
 def digest_path(lab_dir: Path, host: str, role: str) -> Path:
     """Where the lab folder keeps the sha256 of a role's manifest on a host. Both names become one path part each."""
-    parts = [part.replace("/", "_").lstrip(".") or "_" for part in (host, role)]
-    return lab_dir / "manifests" / parts[0] / f"{parts[1]}.sha256"
+    return host_folder(lab_dir, host) / f"{_part(role)}.sha256"
 
 
-def store_digest(path: Path, sha256: str) -> None:
-    """Write (0600, atomic, folders 0700, the calling user's) or, for an empty digest, remove a manifest's digest."""
-    if not sha256:
+def host_folder(lab_dir: Path, host: str) -> Path:
+    """Where the lab folder keeps what is known of a host's own state."""
+    return lab_dir / "manifests" / _part(host)
+
+
+def _part(name: str) -> str:
+    return name.replace("/", "_").lstrip(".") or "_"
+
+
+def store_line(path: Path, text: str) -> None:
+    """Write (0600, atomic, folders 0700, the calling user's) or, for an empty text, remove a file of one line."""
+    if not text:
         with suppress(FileNotFoundError):
             path.unlink()
         for folder in (path.parent, path.parent.parent):
             with suppress(OSError):
                 folder.rmdir()
         return
-    content = f"{sha256}\n"
+    content = f"{text}\n"
     with suppress(FileNotFoundError):
         if path.read_text() == content:
             return

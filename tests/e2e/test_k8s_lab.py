@@ -68,6 +68,8 @@ def test_up_makes_a_cluster_that_works(story: Story) -> None:
         assert line in proven
     assert "labctl-smoke" not in story.kubectl("get namespaces -o name")
     assert story.settled()
+    hosts = json.loads(story.ok("status", "--json"))["hosts"]
+    assert all("read_only_sys" in host["constraints"] for host in hosts), "nspawn hosts are containers"
 
 
 def test_a_second_up_finds_nothing_to_do(story: Story) -> None:

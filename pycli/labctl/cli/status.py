@@ -33,6 +33,9 @@ def status(ctx: typer.Context, lab: LabOption = HERE, as_json: JsonOption = Fals
         for host in found["hosts"]
     ]
     app.table(["HOST", "STATE", "ADDRESS", "MEMORY", "GROUPS"], rows)
+    if constrained := {host["name"]: host["constraints"] for host in found["hosts"] if host["constraints"]}:
+        app.data()
+        app.table(["HOST", "CONSTRAINTS"], [[name, ", ".join(names)] for name, names in constrained.items()])
     if found["endpoints"]:
         app.data()
         pages = [[e["name"], e["url"], "answers" if e["open"] else "does not answer"] for e in found["endpoints"]]

@@ -30,6 +30,7 @@ def status(lab: Lab, *, look: bool = True) -> dict[str, Any]:
                 "address": host.address if host else "",
                 "groups": list(spec.groups),
                 "memory": spec.memory,
+                "constraints": constraints(lab, spec.name),
             }
         )
     holder = holder_of(lab.lab_dir)
@@ -43,6 +44,14 @@ def status(lab: Lab, *, look: bool = True) -> dict[str, Any]:
         "endpoints": endpoints(lab, found, look=look),
         "locked_by": str(holder) if holder else None,
     }
+
+
+def constraints(lab: Lab, host: str) -> list[str]:
+    """What a host keeps from its stacks, as the last run found it: names of the module container_constraints."""
+    try:
+        return (lab.lab_dir / "manifests" / host / "constraints").read_text(encoding="utf-8").split()
+    except OSError:
+        return []
 
 
 def endpoints(lab: Lab, hosts: dict[str, Any], *, look: bool) -> list[dict[str, Any]]:

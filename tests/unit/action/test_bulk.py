@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.labctl.stacks.plugins.module_utils.errors import InputError
-from ansible_collections.labctl.stacks.plugins.plugin_utils.bulk import digest_path, store_digest, with_encoded_content
+from ansible_collections.labctl.stacks.plugins.plugin_utils.bulk import digest_path, store_line, with_encoded_content
 
 
 def test_content_travels_in_base64_and_under_no_other_name() -> None:
@@ -45,14 +45,14 @@ def test_missing_content_is_refused_where_it_is_required() -> None:
 def test_a_digest_is_private_replaced_and_forgotten_with_its_folders(tmp_path: Path) -> None:
     path = digest_path(tmp_path / "lab", "worker1", "hdfs")
     assert path == tmp_path / "lab/manifests/worker1/hdfs.sha256"
-    store_digest(path, "00ff")
-    store_digest(path, "11ff")
+    store_line(path, "00ff")
+    store_line(path, "11ff")
     assert path.read_text() == "11ff\n"
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert list(path.parent.iterdir()) == [path]
-    store_digest(path, "")
-    store_digest(path, "")
+    store_line(path, "")
+    store_line(path, "")
     assert not (tmp_path / "lab/manifests").exists()
 
 

@@ -114,6 +114,13 @@ def test_status_of_a_lab_that_is_not_up(labctl: Labctl, world: World, lab: Path)
     assert not (lab / ".labctl").exists()
 
 
+def test_status_tells_what_a_host_keeps_from_its_stacks(labctl: Labctl, running: Path) -> None:
+    kept = running / ".labctl/manifests/head"
+    kept.mkdir(parents=True, exist_ok=True)
+    (kept / "constraints").write_text("cgroup_v1 swap\n")
+    assert "HOST  CONSTRAINTS\nhead  cgroup_v1, swap\n" in labctl("status").out
+
+
 def test_status_as_json(labctl: Labctl, world: World, running: Path) -> None:
     data = json.loads(labctl("status", "--json").out)
     assert data["hosts"][1] == {
@@ -122,6 +129,7 @@ def test_status_as_json(labctl: Labctl, world: World, running: Path) -> None:
         "address": "10.9.0.3",
         "groups": ["hdfs_datanode", "yarn_nodemanager"],
         "memory": None,
+        "constraints": [],
     }
     assert (data["lab"], data["stacks"], data["lease"], data["locked_by"]) == ("demo", ["hadoop"], None, None)
 

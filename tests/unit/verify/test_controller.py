@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.labctl.stacks.plugins.plugin_utils.bulk import digest_path, store_digest
+from ansible_collections.labctl.stacks.plugins.plugin_utils.bulk import digest_path, store_line
 from labctl.lab.verify import Drift, HostExpectation, HostReport, compare_manifests, file_content, kept_digests, verify
 
 A, B = "a" * 64, "b" * 64
@@ -40,7 +40,7 @@ def test_a_role_that_must_be_there_is_missed_even_if_nobody_remembers_it() -> No
 
 @pytest.mark.parametrize("host", ["worker1", "..", "a/b", ".hidden"])
 def test_digests_are_found_where_the_bulk_modules_keep_them(tmp_path: Path, host: str) -> None:
-    store_digest(digest_path(tmp_path, host, "hdfs"), A)
+    store_line(digest_path(tmp_path, host, "hdfs"), A)
     assert kept_digests(tmp_path, host) == {"hdfs": A}
 
 
@@ -98,12 +98,12 @@ def test_a_host_may_not_hand_out_what_was_not_asked_for(answering: Path) -> None
     import hashlib
 
     digest = hashlib.sha256(text.encode()).hexdigest()
-    store_digest(digest_path(answering.parent, "box", "web"), digest)
+    store_line(digest_path(answering.parent, "box", "web"), digest)
     answer = {"manifests": {"web": text}, "contents": {"/etc/a": "YQ==", "/etc/s": "cw==", "/etc/o": "bw=="}}
     answering.write_text(f"cat <<'END'\nlabctl {json.dumps(answer)}\nEND\n")
     folder = answering.parent
     assert file_content(folder, folder / "config", "box", ["/etc/a", "/etc/s"]) == {"/etc/a": b"a"}
-    store_digest(digest_path(folder, "box", "web"), A)
+    store_line(digest_path(folder, "box", "web"), A)
     assert file_content(folder, folder / "config", "box", ["/etc/a"]) == {}
 
 
