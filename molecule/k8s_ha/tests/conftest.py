@@ -18,6 +18,12 @@ def lab_host(name: str) -> Host:
 
 
 @pytest.fixture
+def other(master: Host) -> Host:
+    """Another master than the one a test is about."""
+    return lab_host("master2" if master.check_output("hostname") == "master1" else "master1")
+
+
+@pytest.fixture
 def worker() -> Host:
     return lab_host("worker")
 
