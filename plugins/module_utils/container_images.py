@@ -78,7 +78,10 @@ def absent(call: Call) -> Outcome:
         name for record in call.manifest.records(call.key, "probes").values() for name in record["stdout"].splitlines()
     ]
     if not call.check:
-        if names:
-            command([*CTR, "images", "remove", "--sync", *names], check=False, timeout=120)
+        have = present_images(command([*CTR, "images", "ls"], check=False, timeout=30)) if names else {}
+        ours = {have[name] for name in names if name in have}
+        # The part of containerd that serves kubelet names each image by a digest, too.
+        if every := sorted(name for name, digest in have.items() if digest in ours):
+            command([*CTR, "images", "remove", "--sync", *every], check=False, timeout=120)
         call.record(None)
     return Outcome(changes=[Change(f"image {name}", "present", ABSENT) for name in names])

@@ -71,3 +71,15 @@ def test_what_is_no_archive_is_named(tmp_path: Path) -> None:
     wrong.write_text("not a tar")
     with pytest.raises(InputError, match=r"image\.tar is not an archive"):
         container_images.image_in(str(wrong))
+
+
+def test_an_image_goes_under_all_of_its_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = "sha256:c0 application/vnd.oci.image.manifest.v1+json sha256:aa 1 MiB linux/amd64 -\n"
+    ran: list[list[str]] = []
+    monkeypatch.setattr(container_images, "command", lambda argv, **_: ran.append(argv) or LISTING + row)
+    here = call([], [])
+    probe = {"name": "container images", "stdout": "localhost/labctl/pause:3.10.2\nlocalhost/labctl/gone:1"}
+    here.manifest = SimpleNamespace(records=lambda key, kind: {"container images": probe})
+    outcome = container_images.absent(here)
+    assert ran[-1][-3:] == ["--sync", "localhost/labctl/pause:3.10.2", "sha256:c0"]
+    assert len(outcome.changes) == 2
