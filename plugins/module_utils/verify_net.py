@@ -71,7 +71,19 @@ class Answers(Files):
         code, output = self.programs[id(record)].wait()
         self.compare("probe", name, "exit code", record.get("rc", 0), code)
         if "stdout" in record:
-            self.compare("probe", name, "answer", record["stdout"].strip(), output.strip())
+            wanted, found = record["stdout"].strip().split("\n"), output.strip().split("\n")
+            # Of many lines those that differ: a probe may tell a line of each of many things.
+            lost, new = [line for line in wanted if line not in found], [line for line in found if line not in wanted]
+            if lost or new:
+                self.tell(
+                    "probe",
+                    name,
+                    "answer",
+                    "; ".join(lost) or "nothing else",
+                    "; ".join(filter(None, new)) or "missing",
+                )
+            elif wanted != found:
+                self.tell("probe", name, "answer", "; ".join(wanted), "another order")
         if record.get("contains", "") not in output:
             self.tell("probe", name, "answer", f"with {record['contains']}", output.strip())
 

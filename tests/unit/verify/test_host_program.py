@@ -330,6 +330,24 @@ def test_probes_of_product_modules(box: Box, probe: dict[str, Any], told: list[s
     assert [drift[3] for drift in box.look().drift if drift[1] == "probe"] == told
 
 
+@pytest.mark.parametrize(
+    ("printed", "expected", "found"),
+    [
+        ("a 1\nb 3\nc 1", "b 2", "b 3"),
+        ("a 1\nc 1", "b 2", "missing"),
+        ("a 1\nb 2\nc 1\nd 1", "nothing else", "d 1"),
+        ("c 1\\na 1\\nb 2", "a 1; b 2; c 1", "another order"),
+        ("", "a 1; b 2; c 1", "missing"),
+    ],
+)
+def test_of_an_answer_of_many_lines_those_that_differ_are_told(
+    box: Box, printed: str, expected: str, found: str
+) -> None:
+    probe = {"name": "it", "argv": ["/usr/bin/printf", printed], "stdout": "a 1\nb 2\nc 1\n"}
+    box.write({"product/main": {"probes": [probe]}})
+    assert [drift[4:] for drift in box.look().drift if drift[1] == "probe"] == [(expected, found)]
+
+
 @pytest.mark.parametrize("value", ['a"\\\n\u20ac\udcff', 1, 1.5, True, None, ["x", {"k": [1, None]}], {}, [], -3])
 def test_json_is_written_and_read_as_json_does(value: Any) -> None:
     assert verify_files.dump(value) == json.dumps(value)
