@@ -129,6 +129,6 @@ def test_editable_install_behaves_the_same_and_follows_the_checkout(installed: I
     assert installed.copied == []
     module = checkout / "plugins/modules/artifact.py"
     module.write_text(
-        module.read_text().replace("short_description: Install a pinned", "short_description: Bring a pinned")
+        module.read_text().replace("short_description: Install pinned", "short_description: Bring pinned")
     )
-    assert "Bring a pinned artefact" in installed.run("ansible-doc", "--list", "labctl.stacks")
+    assert "Bring pinned artefact" in installed.run("ansible-doc", "--list", "labctl.stacks")
