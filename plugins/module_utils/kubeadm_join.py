@@ -261,10 +261,13 @@ def _kubelet_settings(call: Call, before: dict[str, Any], outcome: Outcome) -> N
 
 
 def _record(call: Call, stage: str, kubelet: str = "") -> None:
+    path = f"/api/v1/nodes/{call.params['node_name']}"
     probe = {
         "name": "membership",
-        "argv": ["test", "-s", kubeadm.KUBELET_CONF],
-        "rc": 0,
+        # By the host's own certificate, so that a node which somebody deleted is noticed.
+        "argv": [kubeadm.KUBECTL[0], f"--kubeconfig={kubeadm.KUBELET_CONF}", "get", "--raw", path],
+        "contains": f'"name":"{call.params["node_name"]}"',
+        "timeout": 5,
         "stage": stage,
         "kubelet": kubelet,
     }
@@ -284,9 +287,9 @@ def absent(call: Call) -> Outcome:
     return outcome
 
 
+#: Not among them: /etc/cni/net.d, without which containerd ends its service for kubelet.
 #: Folders of a cluster on a host, emptied and, where nobody mounted them, removed.
 FOLDERS = (
-    "/etc/cni/net.d",
     "/run/flannel",
     "/var/lib/cni",
     "/var/lib/etcd",
