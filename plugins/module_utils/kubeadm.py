@@ -28,11 +28,11 @@ KUBEADM = "/opt/kubernetes/bin/kubeadm"
 LOCK = "/run/labctl-kubeadm.lock"
 #: kubeadm starts kubelet, and looks for the tools of networks and mounts.
 PATH = "/opt/kubernetes/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-KUBECTL = ["/opt/kubernetes/bin/kubectl", "--kubeconfig", ADMIN, "--server", "https://127.0.0.1:6443"]
-KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
-AUTHORITY = "/etc/kubernetes/pki/ca.crt"
 #: This host's own API server, whoever else there is.
 LOCAL = "https://127.0.0.1:6443"
+KUBECTL = ["/opt/kubernetes/bin/kubectl", "--kubeconfig", ADMIN, "--server", LOCAL]
+KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
+AUTHORITY = "/etc/kubernetes/pki/ca.crt"
 #: What kubeadm leaves, and what makes its preflight refuse a host.
 LEFTOVERS = (KUBELET_CONF, "/etc/kubernetes/manifests/kube-apiserver.yaml", "/var/lib/etcd/member", AUTHORITY)
 #: What may be there when kubeadm is called again after it was killed: all of it is its own.

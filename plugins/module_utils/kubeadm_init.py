@@ -212,7 +212,7 @@ def _others(api: KubeApi, name: str) -> str:
 
 
 def absent(call: Call) -> Outcome:
-    """Forget the section; kubeadm_reset takes the cluster off the host."""
+    """Forget the section; kubeadm_join takes the cluster off the host."""
     known = kubeadm.begun(call)
     if not call.check:
         call.record_later(None)

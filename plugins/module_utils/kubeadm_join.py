@@ -287,8 +287,8 @@ def absent(call: Call) -> Outcome:
     return outcome
 
 
-#: Not among them: /etc/cni/net.d, without which containerd ends its service for kubelet.
-#: Folders of a cluster on a host, emptied and, where nobody mounted them, removed.
+#: Folders of a cluster on a host, emptied and, where nobody mounted them, removed. Not among them is /etc/cni/net.d,
+#: without which containerd ends its service for kubelet.
 FOLDERS = (
     "/run/flannel",
     "/var/lib/cni",

@@ -37,7 +37,7 @@ STOP = """
 systemctl kill --signal=KILL lbt-controllers lbt-apiserver lbt-etcd
 systemctl stop lbt-controllers lbt-apiserver lbt-etcd
 systemctl reset-failed 'lbt-*'
-rm -rf /etc/kubernetes /var/lib/lbt-etcd /var/run/kubernetes /root/.kube
+rm -rf /etc/kubernetes /var/lib/lbt-etcd /var/run/kubernetes ~/.kube
 true
 """
 

@@ -13,7 +13,7 @@ LIFE = r"""
 - name: before labctl
   ansible.builtin.shell: |
     mkdir -m 0711 /srv/lbt-old; sysctl -w net.ipv4.tcp_keepalive_time=7100; groupadd --system lbt-oldgroup
-    echo 192.0.2.9 lbt-printer >> /etc/hosts; cp -p /etc/hosts /root/lbt-hosts
+    echo 192.0.2.9 lbt-printer >> /etc/hosts; cp -p /etc/hosts /var/tmp/lbt-hosts
 - name: predicted
   check_mode: true
   labctl.stacks.system: &declared
@@ -87,13 +87,13 @@ LIFE = r"""
   ansible.builtin.shell: |
     cat /var/lib/lbt/data/file; stat -c '%U:%G %a' /var/lib/lbt/data /srv/lbt-old; ls -d /etc/*.d/labctl* /var/log/lbt
     getent passwd lbt-plain; getent group lbt-more; getent group lbt-oldgroup | cut -d: -f1
-    cat /proc/sys/net/ipv4/tcp_keepalive_time; cmp /etc/hosts /root/lbt-hosts
+    cat /proc/sys/net/ipv4/tcp_keepalive_time; cmp /etc/hosts /var/tmp/lbt-hosts
 - name: purged
   labctl.stacks.system: {role: lbt, state: absent, purge_data: true}
 - name: nothing left
   ansible.builtin.shell: |
     getent passwd lbt; getent group lbt lbt-group; ls -d /var/lib/lbt /var/lib/labctl/manifest*
-    rmdir /srv/lbt-old; groupdel lbt-oldgroup; sed -i /lbt-printer/d /etc/hosts; rm /root/lbt-hosts
+    rmdir /srv/lbt-old; groupdel lbt-oldgroup; sed -i /lbt-printer/d /etc/hosts; rm /var/tmp/lbt-hosts
 """
 
 
