@@ -25,6 +25,12 @@ from typing import Any
 #: Who our server-side apply says it is.
 MANAGER = "labctl"
 ADMIN = "/etc/kubernetes/admin.conf"
+#: Options of modules that act on a cluster; see the doc fragment ``labctl.stacks.kubernetes``.
+KUBE_OPTIONS: dict[str, Any] = {
+    "kubeconfig": {"type": "path", "default": ADMIN},
+    "server": {"type": "str", "default": ""},
+    "kubectl": {"type": "path", "default": "/opt/kubernetes/bin/kubectl"},
+}
 JSON, APPLY, MERGE = "application/json", "application/apply-patch+yaml", "application/merge-patch+json"
 
 

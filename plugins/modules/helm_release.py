@@ -14,7 +14,7 @@ description:
   - Installs or upgrades one release of a chart by the ordinary C(helm), only where its objects or values would differ,
     where it is not deployed, or where somebody changed one of its objects since; and waits until it is rolled out.
   - A release that a killed run left half-way is removed and installed anew.
-extends_documentation_fragment: labctl.stacks.bulk
+extends_documentation_fragment: [labctl.stacks.bulk, labctl.stacks.kubernetes]
 options:
   name:
     description: Name of the release. Needed with O(state=present).
@@ -54,22 +54,10 @@ options:
         removed all the same.
     type: bool
     default: true
-  kubeconfig:
-    description: The kubeconfig file, on the host, of a user who may do all this.
-    type: path
-    default: /etc/kubernetes/admin.conf
-  server:
-    description: Address of an API server, in place of the one that O(kubeconfig) names.
-    type: str
-    default: ""
   helm:
     description: The C(helm) command.
     type: path
     default: /opt/helm/bin/helm
-  kubectl:
-    description: The C(kubectl) command.
-    type: path
-    default: /opt/kubernetes/bin/kubectl
 attributes:
   check_mode:
     details: Helm renders the chart with what the API server has, and applies nothing.
@@ -116,6 +104,7 @@ manifest:
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.labctl.stacks.plugins.module_utils.bulk import BULK_OPTIONS, run_bulk
 from ansible_collections.labctl.stacks.plugins.module_utils.helmrelease import absent, present
+from ansible_collections.labctl.stacks.plugins.module_utils.kubeapi import KUBE_OPTIONS
 
 OPTIONS = {
     "name": {"type": "str", "default": ""},
@@ -125,16 +114,13 @@ OPTIONS = {
     "wait": {"type": "bool", "default": True},
     "timeout": {"type": "float", "default": 180},
     "watch": {"type": "bool", "default": True},
-    "kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"},
-    "server": {"type": "str", "default": ""},
     "helm": {"type": "path", "default": "/opt/helm/bin/helm"},
-    "kubectl": {"type": "path", "default": "/opt/kubernetes/bin/kubectl"},
 }
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec={**BULK_OPTIONS, **OPTIONS}, supports_check_mode=True)
+    module = AnsibleModule(argument_spec={**BULK_OPTIONS, **KUBE_OPTIONS, **OPTIONS}, supports_check_mode=True)
     # It waits for pods.
     run_bulk(module, "helm_release", present, absent, hold_lock=False)
 

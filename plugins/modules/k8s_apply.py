@@ -20,7 +20,7 @@ description:
   - Fields that others hold are taken over. Fields that O(manifests) says nothing of are left as they are.
   - The objects are recorded in the role's manifest with what tells a change of them, so that labctl notices when
     somebody changes or deletes one.
-extends_documentation_fragment: labctl.stacks.bulk
+extends_documentation_fragment: [labctl.stacks.bulk, labctl.stacks.kubernetes]
 options:
   manifests:
     description:
@@ -48,18 +48,6 @@ options:
         removed all the same.
     type: bool
     default: true
-  kubeconfig:
-    description: The kubeconfig file, on the host, of a user who may do all this.
-    type: path
-    default: /etc/kubernetes/admin.conf
-  server:
-    description: Address of an API server, in place of the one that O(kubeconfig) names.
-    type: str
-    default: ""
-  kubectl:
-    description: The C(kubectl) command, by which labctl looks whether the objects are as they were applied.
-    type: path
-    default: /opt/kubernetes/bin/kubectl
 attributes:
   check_mode:
     details: Asks the API server for a dry run, so that its defaults, admission and refusals count.
@@ -141,6 +129,7 @@ manifest:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.labctl.stacks.plugins.module_utils.bulk import BULK_OPTIONS, run_bulk
+from ansible_collections.labctl.stacks.plugins.module_utils.kubeapi import KUBE_OPTIONS
 from ansible_collections.labctl.stacks.plugins.module_utils.kubeapply import absent, present
 
 OPTIONS = {
@@ -148,15 +137,12 @@ OPTIONS = {
     "wait": {"type": "bool", "default": True},
     "timeout": {"type": "float", "default": 180},
     "watch": {"type": "bool", "default": True},
-    "kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"},
-    "server": {"type": "str", "default": ""},
-    "kubectl": {"type": "path", "default": "/opt/kubernetes/bin/kubectl"},
 }
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec={**BULK_OPTIONS, **OPTIONS}, supports_check_mode=True)
+    module = AnsibleModule(argument_spec={**BULK_OPTIONS, **KUBE_OPTIONS, **OPTIONS}, supports_check_mode=True)
     # It may wait for what other calls have yet to start on this host.
     run_bulk(module, "k8s_apply", present, absent, hold_lock=False)
 

@@ -22,6 +22,7 @@ attributes:
   check_mode: {support: none, description: It would prove nothing without running anything.}
   diff_mode: {support: none, description: There is nothing to compare.}
   idempotent: {support: full, description: Reports no change, as nothing is left behind.}
+extends_documentation_fragment: labctl.stacks.kubernetes
 options:
   image:
     description: Image of labctl's own web server, which the nodes must have.
@@ -40,18 +41,6 @@ options:
     description: Seconds that a rollout may take.
     type: float
     default: 120
-  kubeconfig:
-    description: The kubeconfig file, on the host, of a user who may do all this.
-    type: path
-    default: /etc/kubernetes/admin.conf
-  server:
-    description: Address of an API server, in place of the one that O(kubeconfig) names.
-    type: str
-    default: ""
-  kubectl:
-    description: The C(kubectl) command.
-    type: path
-    default: /opt/kubernetes/bin/kubectl
 """
 
 EXAMPLES = r"""
@@ -76,7 +65,7 @@ timeline:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.labctl.stacks.plugins.module_utils.errors import LabError
-from ansible_collections.labctl.stacks.plugins.module_utils.kubeapi import KubeApi, KubeError
+from ansible_collections.labctl.stacks.plugins.module_utils.kubeapi import KUBE_OPTIONS, KubeApi, KubeError
 from ansible_collections.labctl.stacks.plugins.module_utils.kubeapply import CACHE
 from ansible_collections.labctl.stacks.plugins.module_utils.kubesmoke import Smoke
 
@@ -85,13 +74,11 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
+            **KUBE_OPTIONS,
             "image": {"type": "str", "default": "localhost/labctl/labweb:1.0.0"},
             "nodes": {"type": "list", "elements": "str", "default": []},
             "storage_class": {"type": "str", "default": ""},
             "timeout": {"type": "float", "default": 120},
-            "kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"},
-            "server": {"type": "str", "default": ""},
-            "kubectl": {"type": "path", "default": "/opt/kubernetes/bin/kubectl"},
         },
         supports_check_mode=False,
     )
